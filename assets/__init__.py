@@ -1,0 +1,21 @@
+"""The lineage, floor above floor: ticks, books, features, curves, fills, reports.
+
+Importing this package names the folder of compiled kernels before numba is imported. numba keeps
+the old code of a function that was edited in another file than its cached caller, so the folder's
+name carries a hash of every source that is compiled: an edit anywhere starts a fresh cache.
+"""
+
+import hashlib
+import os
+from pathlib import Path
+
+
+def _kernel_cache() -> str:
+    sources = sorted(Path(__file__).parent.rglob("*.py"))
+    compiled = [text for text in (path.read_bytes() for path in sources) if b"numba" in text]
+    fingerprint = hashlib.sha256(b"\0".join(compiled)).hexdigest()[:16]
+    cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    return os.path.join(cache, "tickline", "kernels", fingerprint)
+
+
+os.environ.setdefault("NUMBA_CACHE_DIR", _kernel_cache())

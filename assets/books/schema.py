@@ -1,0 +1,76 @@
+"""First floor: the rebuilt book, its trades, what had to be left out, and how good the session was."""
+
+from typing import Final
+
+import pandera.polars as pa
+import polars as pl
+
+LEVELS: Final = 10
+"""Levels a side in `clean_books`, as in Databento's mbp-10."""
+
+BOOK_COLUMNS: Final = tuple(f"{side}_{kind}_{level:02d}" for level in range(LEVELS) for side in ("bid", "ask") for kind in ("px", "sz", "ct"))
+"""bid_px_00, bid_sz_00, bid_ct_00, ask_px_00, ... : price in 1e-9, contracts, orders."""
+
+
+class _Books(pa.DataFrameModel):
+    ts_event: pl.Int64 = pa.Field(ge=0, description="Exchange time of the event, UTC nanoseconds, never falling")
+    ts_recv: pl.Int64 = pa.Field(ge=0, description="Capture time of the event's last record")
+    row: pl.UInt32 = pa.Field(description="Row of `raw_ticks` that ended the event", unique=True)
+    records: pl.UInt32 = pa.Field(ge=1, description="Rows of `raw_ticks` that the event spans, quarantined ones not counted")
+
+
+def _clean_books() -> type[pa.DataFrameModel]:
+    kinds = {"px": pl.Int64, "sz": pl.UInt32, "ct": pl.UInt32}
+    annotations = {name: kinds[name.split("_")[1]] for name in BOOK_COLUMNS}
+    fields = {name: pa.Field(nullable=True) for name in BOOK_COLUMNS}
+    return type("CleanBooks", (_Books,), {"__annotations__": annotations, "__doc__": _CLEAN_BOOKS, **fields})
+
+
+_CLEAN_BOOKS = """`clean_books`: ten levels a side after each completed event. A level that is empty, or that the
+source does not carry, is null in all three columns; levels never have holes before them.
+
+Sum of `records` + rows of `quarantine` = rows of `raw_ticks`.
+"""
+
+CleanBooks = _clean_books()
+
+
+class Trades(pa.DataFrameModel):
+    """`trades`: each execution, once, with the side that took."""
+
+    ts_event: pl.Int64 = pa.Field(ge=0)
+    ts_recv: pl.Int64 = pa.Field(ge=0)
+    row: pl.UInt32 = pa.Field(description="Row of `raw_ticks`")
+    price: pl.Int64 = pa.Field(description="Units of 1e-9")
+    size: pl.UInt32 = pa.Field(ge=1)
+    aggressor: pl.Int8 = pa.Field(isin=[-1, 0, 1], description="+1 a buyer took, -1 a seller took, 0 unknown")
+
+
+class Quarantine(pa.DataFrameModel):
+    """`quarantine`: rows of `raw_ticks` that are in no published book event, with the reason."""
+
+    row: pl.UInt32 = pa.Field(unique=True)
+    ts_event: pl.Int64
+    action: pl.UInt8
+    side: pl.UInt8
+    price: pl.Int64
+    size: pl.UInt32
+    order_id: pl.UInt64
+    flags: pl.UInt8
+    sequence: pl.UInt32
+    reason: str
+
+
+class BookQuality(pa.DataFrameModel):
+    """`book_quality`: one row a session. A holiday has one too, with no records."""
+
+    records: pl.Int64 = pa.Field(ge=0)
+    events: pl.Int64 = pa.Field(ge=0)
+    trades: pl.Int64 = pa.Field(ge=0)
+    quarantined: pl.Int64 = pa.Field(ge=0)
+    crossed_ns: pl.Int64 = pa.Field(ge=0, description="Time with the best bid above the best ask, outside an auction")
+    locked_ns: pl.Int64 = pa.Field(ge=0, description="Time with the best bid at the best ask, outside an auction")
+    out_of_order: pl.Int64 = pa.Field(ge=0, description="Records whose exchange time is before their predecessor's")
+    feed_p50_ns: pl.Int64 = pa.Field(nullable=True, description="Median of ts_recv - ts_event")
+    feed_p99_ns: pl.Int64 = pa.Field(nullable=True)
+    front_share: pl.Float64 = pa.Field(nullable=True, ge=0, le=1, description="Share of fills that hit the front of our queue")

@@ -1,0 +1,64 @@
+"""Third floor: sums of a session, fitted curves of a period, predictions of a session, scores of the models."""
+
+import pandera.polars as pa
+import polars as pl
+
+
+class CurveStatistics(pa.DataFrameModel):
+    """`curve_statistics`: the sums from which curves are fitted; they add up over sessions.
+
+    One row for each bucket of each indicator, in the design's order. A feature x falls into bucket b of
+    |x| with sign s; the design's column for (indicator, b) is s (sign folded) in that row and 0 elsewhere.
+    """
+
+    indicator: str
+    bucket: pl.Int16 = pa.Field(ge=0)
+    version: str = pa.Field(description="Of indicators, edges and horizon; sums add only over equal versions")
+    count: pl.Int64 = pa.Field(ge=0)
+    label_sum: pl.Float64 = pa.Field(description="Sum of s * label over the bucket")
+    label_square: pl.Float64 = pa.Field(description="Sum of label squared over the whole session, repeated in each row")
+    rows: pl.Int64 = pa.Field(description="Rows with a label in the session, repeated in each row")
+    gram: pl.List(pl.Int64) = pa.Field(description="Inner products of this column with every column of the design")  # type: ignore[valid-type]
+
+
+class CurveModel(pa.DataFrameModel):
+    """`curve_model`: a period's fitted curves, a row a bucket."""
+
+    indicator: str
+    bucket: pl.Int16 = pa.Field(ge=0)
+    lower: pl.Float64 = pa.Field(ge=0, description="Of |indicator|, inclusive")
+    upper: pl.Float64 = pa.Field(description="Of |indicator|, exclusive; the last bucket has no upper bound")
+    count: pl.Int64 = pa.Field(ge=0)
+    mean: pl.Float64 = pa.Field(description="Mean of s * label in the bucket, in ticks, before the joint fit")
+    value: pl.Float64 = pa.Field(description="Fitted curve, in ticks: what this bucket adds to the predicted move")
+    version: str
+    code_version: str
+    fingerprint: str = pa.Field(description="sha256 of the statistics that the fit saw")
+    first_session: pl.Date
+    last_session: pl.Date
+    passes: pl.Int32 = pa.Field(ge=0)
+    step: pl.Float64 = pa.Field(gt=0, description="Damping used; 0.3 unless that would diverge")
+    residual: pl.Float64 = pa.Field(ge=0, description="Largest change of any value in the last pass, in ticks")
+    r2_train: pl.Float64
+
+
+class Predictions(pa.DataFrameModel):
+    """`predictions`: the desk's model applied to a session that it never saw, a row for each row of `feature_table`."""
+
+    ts_event: pl.Int64 = pa.Field(ge=0)
+    row: pl.UInt32
+    prediction: pl.Float32 = pa.Field(description="Predicted move of the mid over the horizon, in ticks")
+    label: pl.Float32 = pa.Field(nullable=True, description="The move that came, in ticks")
+
+
+class ModelScores(pa.DataFrameModel):
+    """`model_scores`: each model trained on a period's window and scored on the period itself."""
+
+    model: str
+    rows_train: pl.Int64
+    rows_test: pl.Int64
+    mse: pl.Float64 = pa.Field(nullable=True, description="Out of sample, ticks squared")
+    r2: pl.Float64 = pa.Field(nullable=True, description="Out of sample, against predicting zero")
+    r2_train: pl.Float64
+    rank_correlation: pl.Float64 = pa.Field(nullable=True)
+    fit_seconds: pl.Float64 = pa.Field(ge=0)

@@ -1,0 +1,191 @@
+"""What a desk file says: markets, source, sessions, costs, limits, windows.
+
+The one place where configuration enters. A `Desk` is read once, is frozen, and is handed down; no
+floor reads a file or an environment variable to learn how it should behave.
+"""
+
+import datetime as dt
+import tomllib
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+PRICE_UNIT: Final = 1_000_000_000
+"""DBN's fixed point: a stored price of 1 is 1e-9 of the currency. Money uses the same unit."""
+
+NS: Final = 1_000_000_000
+"""Nanoseconds in a second."""
+
+
+class DeskError(Exception):
+    """A desk file that cannot be used; the message names the key and the remedy."""
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Market(_Part):
+    """One futures contract or share: what a price step is worth and what a trade costs."""
+
+    symbol: str = Field(description="Symbol as the data vendor writes it: raw, parent or continuous")
+    tick_size: Decimal = Field(gt=0, description="Smallest price step, in the quoted currency")
+    multiplier: Decimal = Field(Decimal(1), gt=0, description="Currency per point of price and contract")
+    calendar: str = Field("weekdays", description="An exchange_calendars name, 'weekdays' or '24/7'")
+    maker_fee: Decimal = Field(Decimal(0), description="Currency a contract, for a resting order that fills")
+    taker_fee: Decimal = Field(Decimal(0), description="Currency a contract, for an order that takes")
+
+    @property
+    def tick(self) -> int:
+        """Price step in units of 1e-9."""
+        return int(self.tick_size * PRICE_UNIT)
+
+    @property
+    def tick_value(self) -> int:
+        """Worth of one tick on one contract, in 1e-9 of the currency."""
+        return int(self.tick_size * self.multiplier * PRICE_UNIT)
+
+
+class SimulatedSource(_Part):
+    """The simulated exchange: see docs/simulated-exchange.md for what each parameter does."""
+
+    kind: Literal["simulated"] = "simulated"
+    seed: int = Field(20260824, ge=0)
+    alpha: float = Field(1.0, ge=0, le=2, description="How much order flow knows of the price to come; 0 = nothing")
+    events_per_session: int = Field(150_000, ge=500, le=5_000_000)
+
+
+class DbnFolderSource(_Part):
+    """A folder of Databento files: a batch download as it comes, or loose files."""
+
+    kind: Literal["dbn_folder"]
+    folder: Path
+    dataset: str | None = None
+
+
+Source = Annotated[SimulatedSource | DbnFolderSource, Field(discriminator="kind")]
+
+
+class Trading(_Part):
+    """How the traded market is traded in simulation."""
+
+    latency_ms: float = Field(20.0, ge=0, description="Decision to exchange, and exchange back to us")
+    max_position: int = Field(2, ge=1, description="Contracts held at most, long or short")
+    order_size: int = Field(1, ge=1)
+    daily_loss_limit: Decimal = Field(Decimal(1000), gt=0, description="Currency; reaching it flattens and stops the session")
+    tuning_trials: int = Field(24, ge=1, description="Policy settings tried on the training sessions of a period")
+
+    @property
+    def latency_ns(self) -> int:
+        """One-way delay in nanoseconds."""
+        return round(self.latency_ms * 1_000_000)
+
+
+class Desk(_Part):
+    """Everything a run depends on, beside the code and the data."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
+    home: Path = Field(description="Folder of the lake, the warehouse, the reports and the Dagster instance")
+    traded: str
+    leaders: tuple[str, ...] = ()
+    markets: dict[str, Market]
+    source: Source = SimulatedSource()
+    first_session: dt.date
+    last_session: dt.date | None = None
+    hours: tuple[dt.time, dt.time] | None = Field(None, description="Trading hours in UTC of a 'weekdays' or '24/7' market")
+    retrain: Literal["weekly", "daily"] = "weekly"
+    training_sessions: int = Field(20, ge=1, description="Sessions a model is trained on; whole weeks when weekly")
+    horizon_seconds: float = Field(10.0, gt=0, description="How far ahead the mid is predicted")
+    model: str = "curves"
+    trading: Trading = Trading()
+    workers: int = Field(2, ge=1, description="Processes that work side by side")
+
+    @field_validator("markets")
+    @classmethod
+    def _names_are_folders(cls, markets: dict[str, Market]) -> dict[str, Market]:
+        for name in markets:
+            if not name.replace("_", "").isalnum():
+                raise ValueError(f"market name {name!r} may hold letters, digits and _ only")
+        return markets
+
+    @model_validator(mode="after")
+    def _hangs_together(self) -> "Desk":
+        for role, name in [("traded", self.traded), *(("leaders", leader) for leader in self.leaders)]:
+            if name not in self.markets:
+                raise ValueError(f"{role} names market {name!r}, which has no [markets.{name}] section")
+        if self.traded in self.leaders:
+            raise ValueError(f"market {self.traded!r} cannot lead itself: take it out of leaders")
+        if self.last_session is not None and self.last_session < self.first_session:
+            raise ValueError(f"last_session {self.last_session} is before first_session {self.first_session}")
+        week = 7 if self.every_day else 5
+        if self.retrain == "weekly" and self.training_sessions % week:
+            raise ValueError(f"training_sessions must be whole weeks of {week} when retrain is weekly, not {self.training_sessions}")
+        return self
+
+    @property
+    def every_day(self) -> bool:
+        """Whether the traded market has a session on all seven days."""
+        return self.markets[self.traded].calendar == "24/7"
+
+    @property
+    def horizon_ns(self) -> int:
+        """Prediction horizon in nanoseconds."""
+        return round(self.horizon_seconds * NS)
+
+    @property
+    def all_markets(self) -> tuple[str, ...]:
+        """The traded market, then its leaders."""
+        return (self.traded, *self.leaders)
+
+    @property
+    def lake(self) -> Path:
+        """Root folder of the Parquet lake."""
+        return self.home / "lake"
+
+    @property
+    def warehouse(self) -> Path:
+        """The published DuckDB file."""
+        return self.home / "warehouse.duckdb"
+
+    @property
+    def reports(self) -> Path:
+        """Folder of the HTML pages."""
+        return self.home / "reports"
+
+    @property
+    def provenance(self) -> str:
+        """What every report says its prices came from."""
+        return "simulated exchange" if self.source.kind == "simulated" else "recorded market data"
+
+
+def load_desk(path: Path | str) -> Desk:
+    """Read a desk file; relative paths in it count from the file's own folder.
+
+    Raises:
+        DeskError: the file is missing, is not TOML, or a key is unknown or out of range.
+    """
+    path = Path(path).resolve()
+    try:
+        content: dict[str, Any] = tomllib.loads(path.read_text())
+    except FileNotFoundError:
+        raise DeskError(f"no desk file at {path}: pass --desk FILE or run from the folder that holds desk.toml") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise DeskError(f"{path} is not valid TOML: {error}") from None
+    try:
+        desk = Desk.model_validate(content)
+    except ValidationError as error:
+        raise DeskError(f"{path}: {_first_fault(error)}") from None
+    source = desk.source
+    if isinstance(source, DbnFolderSource):
+        source = source.model_copy(update={"folder": path.parent / source.folder})
+    return desk.model_copy(update={"home": path.parent / desk.home, "source": source})
+
+
+def _first_fault(error: ValidationError) -> str:
+    fault = error.errors()[0]
+    key = ".".join(str(part) for part in fault["loc"]) or "the desk"
+    if fault["type"] == "extra_forbidden":
+        return f"unknown key {key}: check its spelling against desk.toml in the README"
+    return f"{key}: {fault['msg'].removeprefix('Value error, ')}"

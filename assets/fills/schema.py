@@ -1,0 +1,82 @@
+"""Fourth floor: every order and its answers, every fill, the equity, and how the policy was chosen.
+
+Money is int64 in 1e-9 of the currency; prices int64 in 1e-9; times int64 UTC nanoseconds.
+"""
+
+import pandera.polars as pa
+import polars as pl
+
+
+class Orders(pa.DataFrameModel):
+    """`orders`: one row a request, in the order of their sending."""
+
+    request: pl.Int64 = pa.Field(ge=0, description="Number of the request within the session", unique=True)
+    order_id: pl.Int64 = pa.Field(ge=0, description="Our order; a new and its cancel share it")
+    kind: str = pa.Field(isin=["new", "cancel"])
+    reason: str = pa.Field(isin=["score", "limit", "flatten", "close"], description="Why it was sent: the policy's score, a position limit, the loss limit, the session's end")
+    side: pl.Int8 = pa.Field(isin=[-1, 1], description="+1 buy, -1 sell")
+    price: pl.Int64
+    quantity: pl.Int64 = pa.Field(ge=1)
+    ts_request: pl.Int64 = pa.Field(description="Decision")
+    ts_arrival: pl.Int64 = pa.Field(description="At the exchange")
+    ts_response: pl.Int64 = pa.Field(description="Answer known to us")
+    answer: str = pa.Field(isin=["resting", "filled", "rejected", "cancelled", "too_late"], description="State right after arrival")
+    queue_ahead: pl.Int64 = pa.Field(nullable=True, description="Contracts ahead on arrival of a new order")
+    score: pl.Float64 = pa.Field(nullable=True, description="The policy's score at the decision")
+    prediction: pl.Float64 = pa.Field(description="Predicted move at the decision, in ticks")
+
+
+class Fills(pa.DataFrameModel):
+    """`fills`: one row an execution of ours."""
+
+    order_id: pl.Int64 = pa.Field(ge=0)
+    ts_event: pl.Int64
+    side: pl.Int8 = pa.Field(isin=[-1, 1])
+    price: pl.Int64
+    quantity: pl.Int64 = pa.Field(ge=1)
+    liquidity: str = pa.Field(isin=["maker", "taker"])
+    fee: pl.Int64 = pa.Field(description="1e-9 of the currency, positive is paid")
+    position: pl.Int64 = pa.Field(description="After this fill")
+    cash: pl.Int64 = pa.Field(description="After this fill, fees paid; 1e-9 of the currency")
+    mid: pl.Int64 = pa.Field(description="At the fill")
+    mid_1s: pl.Int64 = pa.Field(nullable=True, description="One second later; null past the session's end")
+    mid_5s: pl.Int64 = pa.Field(nullable=True)
+    mid_10s: pl.Int64 = pa.Field(nullable=True)
+    mid_60s: pl.Int64 = pa.Field(nullable=True)
+
+
+class Equity(pa.DataFrameModel):
+    """`equity`: the account at each fill and each whole minute, marked at the mid."""
+
+    ts_event: pl.Int64
+    position: pl.Int64
+    cash: pl.Int64
+    mid: pl.Int64
+    equity: pl.Int64 = pa.Field(description="cash + position marked at the mid; 1e-9 of the currency")
+
+
+class QuotingPolicy(pa.DataFrameModel):
+    """`quoting_policy`: the settings chosen for a period, one row."""
+
+    trial: pl.Int32 = pa.Field(ge=0, description="The winner among `tuning_trials`")
+    trials: pl.Int32 = pa.Field(ge=1)
+    threshold: pl.Float64 = pa.Field(description="An order stands where the score, in ticks, is above this")
+    prediction_weight: pl.Float64
+    level_weight: pl.Float64
+    ahead_weight: pl.Float64
+    behind_weight: pl.Float64
+    net_pnl_train: pl.Float64 = pa.Field(description="Currency, on the training sessions")
+
+
+class TuningTrials(pa.DataFrameModel):
+    """`tuning_trials`: every setting tried for a period and what it earned on the training sessions."""
+
+    trial: pl.Int32 = pa.Field(ge=0)
+    threshold: pl.Float64
+    prediction_weight: pl.Float64
+    level_weight: pl.Float64
+    ahead_weight: pl.Float64
+    behind_weight: pl.Float64
+    net_pnl: pl.Float64 = pa.Field(description="Currency")
+    contracts: pl.Int64 = pa.Field(ge=0)
+    pnl_per_contract: pl.Float64 = pa.Field(nullable=True)

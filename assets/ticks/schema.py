@@ -1,0 +1,27 @@
+"""Ground floor: the records of a session exactly as they arrived, in the order of the file."""
+
+import pandera.polars as pa
+import polars as pl
+
+
+class RawTicks(pa.DataFrameModel):
+    """`raw_ticks`: one row a record of Databento's schema `mbo`, every field kept, file order kept.
+
+    The other schemas (mbp-10, mbp-1, tbbo, trades) share the columns up to `sequence` and carry
+    their levels (`bid_px_00`, ...) instead of `channel_id` and `order_id`.
+    """
+
+    ts_recv: pl.Int64 = pa.Field(ge=0, description="Capture time, UTC nanoseconds")
+    ts_event: pl.Int64 = pa.Field(ge=0, description="Exchange time, UTC nanoseconds")
+    rtype: pl.UInt8 = pa.Field(description="DBN record type; 160 is mbo")
+    publisher_id: pl.UInt16
+    instrument_id: pl.UInt32
+    action: pl.UInt8 = pa.Field(description="ASCII code: A add, C cancel, M modify, R clear, T trade, F fill, N none")
+    side: pl.UInt8 = pa.Field(description="ASCII code: B bid, A ask, N none; for a trade the aggressor's side")
+    price: pl.Int64 = pa.Field(description="Units of 1e-9; int64 max is undefined")
+    size: pl.UInt32 = pa.Field(description="Contracts")
+    channel_id: pl.UInt8 | None
+    order_id: pl.UInt64 | None
+    flags: pl.UInt8 = pa.Field(description="128 F_LAST ends an event, 32 F_SNAPSHOT, 8 F_BAD_TS_RECV, 4 F_MAYBE_BAD_BOOK")
+    ts_in_delta: pl.Int32 = pa.Field(description="Nanoseconds from the venue's sending to capture")
+    sequence: pl.UInt32 = pa.Field(description="Venue's message number; may repeat within an event")
