@@ -14,8 +14,8 @@ def _kernel_cache() -> str:
     sources = sorted(Path(__file__).parent.rglob("*.py"))
     compiled = [text for text in (path.read_bytes() for path in sources) if b"numba" in text]
     fingerprint = hashlib.sha256(b"\0".join(compiled)).hexdigest()[:16]
-    cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    return os.path.join(cache, "tickline", "kernels", fingerprint)
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return str(cache / "tickline" / "kernels" / fingerprint)
 
 
 os.environ.setdefault("NUMBA_CACHE_DIR", _kernel_cache())

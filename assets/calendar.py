@@ -16,6 +16,7 @@ import dagster as dg
 from assets.desk import NS, Desk, DeskError
 
 SESSION_FORMAT: Final = "%Y-%m-%d"
+_DAY: Final = dt.timedelta(days=1)
 _EVERY_DAY: Final = "0 0 * * *"
 _WEEKDAYS: Final = "0 0 * * 1-5"
 _OWN_HOURS: Final = {"weekdays", "24/7"}
@@ -35,29 +36,28 @@ class Calendar:
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
-        self._step = dt.timedelta(days=7 if desk.retrain == "weekly" else 1)
 
     @property
     def session_partitions(self) -> dg.TimeWindowPartitionsDefinition:
         """One partition for each weekday (or each day), holidays included."""
-        last = self._desk.last_session
-        return dg.TimeWindowPartitionsDefinition(
-            start=self._desk.first_session.isoformat(),
-            end=self._following(last).isoformat() if last else None,
-            cron_schedule=_EVERY_DAY if self._desk.every_day else _WEEKDAYS,
-            fmt=SESSION_FORMAT,
-        )
+        return self._sessions_from(self._desk.first_session)
+
+    @property
+    def traded_partitions(self) -> dg.TimeWindowPartitionsDefinition:
+        """The sessions that some model trades: those after the first training window."""
+        return self._sessions_from(self._first_period())
 
     @property
     def period_partitions(self) -> dg.TimeWindowPartitionsDefinition:
-        """One partition for each model; the coming period exists before it begins."""
+        """One partition for each model with its whole training window in the desk's history; the coming period exists early."""
+        first = self._first_period()
         if self._desk.retrain == "daily":
-            return self.session_partitions
+            return self._sessions_from(first)
         last = self._desk.last_session
-        # The week after the last session is still trained: it is the model that would trade next.
-        end = self.period_of(last) + 2 * self._step if last else None
+        # The week after a complete last week is still trained: it is the model that would trade next.
+        end = max(self.period_of(self._following(last)), first) + 7 * _DAY if last else None
         return dg.WeeklyPartitionsDefinition(
-            start_date=self.period_of(self._desk.first_session).isoformat(),
+            start_date=first.isoformat(),
             end_date=end.isoformat() if end else None,
             day_offset=1,
             end_offset=2 if end is None else 0,
@@ -67,18 +67,24 @@ class Calendar:
     @property
     def training_mapping(self) -> dg.TimeWindowPartitionMapping:
         """From a period to the sessions its model is trained on."""
-        per_period = 1 if self._desk.retrain == "daily" else (7 if self._desk.every_day else 5)
-        periods = self._desk.training_sessions // per_period
-        return dg.TimeWindowPartitionMapping(start_offset=-periods, end_offset=-1)
+        return dg.TimeWindowPartitionMapping(start_offset=-self._periods_of_training(), end_offset=-1)
+
+    @property
+    def scoring_mapping(self) -> dg.TimeWindowPartitionMapping:
+        """From a period to the sessions its model is trained on and the sessions it trades."""
+        return dg.TimeWindowPartitionMapping(start_offset=-self._periods_of_training(), end_offset=0)
 
     def sessions(self) -> list[dt.date]:
         """Every session key up to the desk's last session, or up to today."""
-        return [_date(key) for key in self.session_partitions.get_partition_keys()]
+        return _dates(self.session_partitions)
+
+    def traded_sessions(self) -> list[dt.date]:
+        """The sessions that some model trades."""
+        return _dates(self.traded_partitions)
 
     def periods(self) -> list[dt.date]:
-        """Every period key that has its whole training window in the desk's history."""
-        keys = [_date(key) for key in self.period_partitions.get_partition_keys()]
-        return [period for period in keys if self.has_history(period)]
+        """The key of every period that a model can be trained for."""
+        return _dates(self.period_partitions)
 
     def period_of(self, session: dt.date) -> dt.date:
         """The period that a session belongs to."""
@@ -90,23 +96,46 @@ class Calendar:
 
     def training_sessions(self, period: dt.date) -> list[dt.date]:
         """The sessions that a period's model may see: the window just before it, holidays included."""
-        day, window = period, []
+        day = period
+        window: list[dt.date] = []
         while len(window) < self._desk.training_sessions:
-            day -= dt.timedelta(days=1)
-            if self._desk.every_day or day.weekday() < 5:
+            day -= _DAY
+            if self._has_key(day):
                 window.append(day)
         return window[::-1]
-
-    def _following(self, session: dt.date) -> dt.date:
-        # A partition's window runs to the next tick of the cron, so Friday's ends on Monday.
-        day = session + dt.timedelta(days=1)
-        while not self._desk.every_day and day.weekday() >= 5:
-            day += dt.timedelta(days=1)
-        return day
 
     def has_history(self, period: dt.date) -> bool:
         """Whether the training window lies wholly within the desk's sessions."""
         return self.training_sessions(period)[0] >= self._desk.first_session
+
+    def _has_key(self, day: dt.date) -> bool:
+        return self._desk.every_day or day.weekday() < 5
+
+    def _first_period(self) -> dt.date:
+        day = self.period_of(self._desk.first_session)
+        while not (self._has_key(day) and self.period_of(day) == day and self.has_history(day)):
+            day += _DAY
+        return day
+
+    def _periods_of_training(self) -> int:
+        per_period = 1 if self._desk.retrain == "daily" else (7 if self._desk.every_day else 5)
+        return self._desk.training_sessions // per_period
+
+    def _sessions_from(self, first: dt.date) -> dg.TimeWindowPartitionsDefinition:
+        last = self._desk.last_session
+        return dg.TimeWindowPartitionsDefinition(
+            start=first.isoformat(),
+            end=self._following(max(last, first)).isoformat() if last else None,
+            cron_schedule=_EVERY_DAY if self._desk.every_day else _WEEKDAYS,
+            fmt=SESSION_FORMAT,
+        )
+
+    def _following(self, session: dt.date) -> dt.date:
+        # A partition's window runs to the next tick of the cron, so Friday's ends on Monday.
+        day = session + _DAY
+        while not self._has_key(day):
+            day += _DAY
+        return day
 
     def window(self, market: str, session: dt.date) -> Window | None:
         """Hours of a session, or None on a holiday.
@@ -130,8 +159,8 @@ class Calendar:
         return Window(opens, closes if closes > opens else closes + 86_400 * NS)
 
 
-def _date(key: str) -> dt.date:
-    return dt.date.fromisoformat(key)
+def _dates(partitions: dg.TimeWindowPartitionsDefinition) -> list[dt.date]:
+    return [dt.date.fromisoformat(key) for key in partitions.get_partition_keys()]
 
 
 def _utc_ns(day: dt.date, time: dt.time) -> int:
@@ -145,4 +174,4 @@ def _exchange_calendar(name: str, first_year: int) -> Any:
     try:
         return exchange_calendars.get_calendar(name, start=f"{first_year - 1}-01-01")
     except exchange_calendars.errors.InvalidCalendarName:
-        raise DeskError(f"unknown calendar {name!r}: use 'weekdays', '24/7' or a name from exchange_calendars such as 'CMES' or 'XNYS'") from None
+        raise DeskError(f"unknown calendar {name!r}: use 'weekdays', '24/7' or a name of exchange_calendars ('CMES', 'XNYS')") from None

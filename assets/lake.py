@@ -68,9 +68,10 @@ class Lake:
             path.parent.mkdir(parents=True, exist_ok=True)
             frame.write_parquet(temporary, compression="zstd", compression_level=1, row_group_size=_ROW_GROUP, statistics=True)
             digest = _sha256(temporary)
-            os.replace(temporary, path)
+            temporary.replace(path)
         except OSError as error:
-            raise LakeError(f"{where} could not be written to {path.parent}: {error.strerror or error}; free space or fix permissions, then run it again") from error
+            reason = error.strerror or str(error)
+            raise LakeError(f"{where} could not be written to {path.parent}: {reason}; make room there, then run it again") from error
         finally:
             temporary.unlink(missing_ok=True)
         return Written(path, frame.height, digest)
@@ -92,7 +93,7 @@ class Lake:
     def partitions(self, table: str) -> list[dict[str, str]]:
         """Keys of every published partition of a table, sorted."""
         found = sorted((self.root / table).glob("*=*/**/part-0.parquet"))
-        return [dict(part.split("=", 1) for part in path.relative_to(self.root / table).parts[:-1]) for path in found]  # type: ignore[misc]
+        return [dict(part.split("=", 1) for part in path.relative_to(self.root / table).parts[:-1]) for path in found]
 
 
 def check(frame: pl.DataFrame, contract: type[pa.DataFrameModel], where: str) -> None:

@@ -1,1 +1,1 @@
-
+"""Third floor: prediction curves from sums, and the scikit-learn rivals."""

@@ -1,1 +1,1 @@
-
+"""Second floor: signed indicators and the label."""

@@ -16,4 +16,4 @@ class FeatureTable(pa.DataFrameModel):
     own: pl.Boolean = pa.Field(description="True where the traded market changed, false where a leader did")
     bid_px: pl.Int64 = pa.Field(description="Best bid, 1e-9")
     ask_px: pl.Int64 = pa.Field(description="Best ask, 1e-9, above bid_px")
-    label: pl.Float32 = pa.Field(nullable=True, description="Mid one horizon later minus mid now, in ticks; null where that is past the session's end")
+    label: pl.Float32 = pa.Field(nullable=True, description="Mid a horizon later minus mid now, in ticks; null past the session's end")

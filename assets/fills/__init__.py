@@ -1,1 +1,1 @@
-
+"""Fourth floor: the exchange simulator, the quoting policy and its tuning."""

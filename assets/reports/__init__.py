@@ -1,1 +1,1 @@
-
+"""Top floor: P&L, statistics, figures and the pages a person reads."""

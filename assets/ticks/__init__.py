@@ -1,1 +1,1 @@
-
+"""Ground floor: raw records exactly as they arrived."""

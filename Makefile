@@ -1,0 +1,38 @@
+# make demo | test | ui: each makes .venv with the pinned versions first. DESK=desks/other.toml chooses another desk.
+PYTHON ?= python3
+DESK ?= desk.toml
+BIN := .venv/bin
+READY := .venv/.ready
+
+.PHONY: demo test ui lint lock clean
+.DELETE_ON_ERROR:
+
+demo: $(READY)
+	$(BIN)/tickline demo --desk $(DESK)
+
+test: $(READY) lint
+	$(BIN)/pytest -n 2 --dist worksteal
+
+ui: $(READY)
+	$(BIN)/tickline ui --desk $(DESK)
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+	$(BIN)/dagster definitions validate -w workspace.yaml --log-level warning
+
+# uv only because it installs a hundred packages in seconds; pip reads the same lock.
+$(READY): pyproject.toml requirements.lock
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "tickline needs Python 3.11 or newer: make PYTHON=python3.11 ...")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==0.13.9
+	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python -r requirements.lock
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .
+	touch $@
+
+lock:
+	$(BIN)/uv pip compile --quiet --universal --no-header --no-annotate --python-version 3.11 --extra dev pyproject.toml -o requirements.lock
+
+clean:
+	rm -rf var

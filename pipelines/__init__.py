@@ -1,0 +1,1 @@
+"""What drives the assets: definitions, jobs, schedules, SQL models, the command line."""

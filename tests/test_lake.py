@@ -1,0 +1,67 @@
+"""A partition is whole, lawful and the same bytes every time, or it is not there."""
+
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from assets.books.schema import Trades
+from assets.lake import Lake, LakeError
+
+KEYS = {"market": "FLW", "session": "2026-09-01"}
+
+
+def trades(**columns: list[int]) -> pl.DataFrame:
+    schema = {"ts_event": pl.Int64, "ts_recv": pl.Int64, "row": pl.UInt32, "price": pl.Int64, "size": pl.UInt32, "aggressor": pl.Int8}
+    good = {"ts_event": [1, 2], "ts_recv": [1, 2], "row": [0, 1], "price": [5, 6], "size": [1, 2], "aggressor": [1, -1]}
+    return pl.DataFrame(good | columns, schema=schema)
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Lake:
+    return Lake(tmp_path)
+
+
+def test_what_is_written_is_read_back(lake: Lake) -> None:
+    written = lake.write("trades", trades(), Trades, **KEYS)
+    assert written.rows == 2
+    assert lake.read("trades", **KEYS).equals(trades())
+    assert lake.read("trades", columns=["price"], **KEYS).columns == ["price"]
+    assert lake.partitions("trades") == [KEYS]
+
+
+def test_the_same_frame_gives_the_same_bytes(lake: Lake) -> None:
+    first = lake.write("trades", trades(), Trades, **KEYS)
+    content = first.path.read_bytes()
+    assert lake.write("trades", trades(), Trades, **KEYS).sha256 == first.sha256
+    assert first.path.read_bytes() == content
+
+
+def test_a_partition_in_breach_of_its_contract_never_becomes_visible(lake: Lake) -> None:
+    with pytest.raises(LakeError, match=r"trades FLW 2026-09-01 breaks its contract Trades.*size.*broken by 0"):
+        lake.write("trades", trades(size=[0, 1]), Trades, **KEYS)
+    assert not lake.exists("trades", **KEYS)
+
+
+def test_a_full_disk_leaves_what_was_published_and_no_part_of_the_new(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = lake.write("trades", trades(), Trades, **KEYS).path
+    before = path.read_bytes()
+
+    def half_a_file(self: pl.DataFrame, file: Path, **_: object) -> None:
+        file.write_bytes(b"PAR1 half of")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(pl.DataFrame, "write_parquet", half_a_file)
+    with pytest.raises(LakeError, match="No space left on device"):
+        lake.write("trades", trades(price=[7, 8]), Trades, **KEYS)
+    assert path.read_bytes() == before
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_missing_or_damaged_partition_is_named(lake: Lake) -> None:
+    with pytest.raises(LakeError, match="trades FLW 2026-09-01 is not in the lake"):
+        lake.read("trades", **KEYS)
+    path = lake.write("trades", trades(), Trades, **KEYS).path
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(LakeError, match="trades FLW 2026-09-01 cannot be read"):
+        lake.read("trades", **KEYS)
