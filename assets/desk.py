@@ -19,7 +19,11 @@ NS: Final = 1_000_000_000
 """Nanoseconds in a second."""
 
 
-class DeskError(Exception):
+class UserError(Exception):
+    """What a user can mend: the message is one sentence that names the thing and the remedy. Every floor's own error is one."""
+
+
+class DeskError(UserError):
     """A desk file that cannot be used; the message names the key and the remedy."""
 
 

@@ -17,6 +17,8 @@ import pandera.errors
 import pandera.polars as pa
 import polars as pl
 
+from assets.desk import UserError
+
 _ROW_GROUP: Final = 262_144
 """Rows a group: fixed, because the default follows the number of threads and bytes must not."""
 
@@ -24,7 +26,7 @@ _SAMPLE: Final = 5
 """Failing rows quoted in a message; the whole list of a bad ten-million-row table helps nobody."""
 
 
-class LakeError(Exception):
+class LakeError(UserError):
     """A partition that is missing, unreadable or in breach of its contract, named, with the remedy."""
 
 

@@ -1,0 +1,56 @@
+"""Everything Dagster is told: the assets of each market, written out, and what drives them."""
+
+import os
+from pathlib import Path
+from typing import Final
+
+import dagster as dg
+
+from assets.books import asset as books
+from assets.curves import asset as curves
+from assets.desk import Desk, load_desk
+from assets.features import asset as features
+from assets.fills import asset as fills
+from assets.reports import asset as reports
+from assets.ticks import asset as ticks
+from pipelines.jobs import jobs, schedules, sensors
+from pipelines.warehouse import warehouse_assets
+
+DESK_VARIABLE: Final = "TICKLINE_DESK"
+
+
+def build_definitions(desk: Desk) -> dg.Definitions:
+    """The whole graph of one desk; a test builds its own on a temporary folder."""
+    lineage: list[dg.AssetsDefinition] = []
+    checks: list[dg.AssetChecksDefinition] = []
+    for market in desk.all_markets:
+        lineage += [ticks.raw_ticks(desk, market), books.clean_books(desk, market)]
+        checks += [*ticks.checks(desk, market), *books.checks(desk, market)]
+    lineage += [
+        features.feature_table(desk),
+        curves.curve_statistics(desk),
+        curves.curve_model(desk),
+        curves.model_scores(desk),
+        curves.predictions(desk),
+        fills.quoting_policy(desk),
+        fills.simulated_fills(desk),
+        reports.performance_report(desk),
+    ]
+    for floor in (features, curves, fills, reports):
+        checks += floor.checks(desk, desk.traded)
+    published = [warehouse_assets(desk), reports.desk_report(desk)]
+    defined = jobs(desk, [key for asset in published for key in asset.keys])
+    by_name = {job.name: job for job in defined}
+    return dg.Definitions(
+        assets=[*lineage, *published],
+        asset_checks=checks,
+        jobs=defined,
+        schedules=schedules(desk, by_name),
+        sensors=sensors(desk, by_name),
+    )
+
+
+@dg.definitions
+def defs() -> dg.Definitions:
+    """What the UI loads: the desk that TICKLINE_DESK names, else the default desk."""
+    return build_definitions(load_desk(os.environ.get(DESK_VARIABLE) or Path(__file__).parents[1] / "desk.toml"))

@@ -1,0 +1,117 @@
+"""Which assets run together, and when.
+
+    record_session   ticks to statistics of one session, for every market        nightly
+    trade_session    predictions, simulated fills and the report of that session  after record_session succeeds
+    retrain          the coming period's curves and policy                         Saturday, or nightly on a daily desk
+    score_models     the rivals on the period that has just ended                  Saturday, or nightly
+    publish          the warehouse, its SQL models and the desk's page             after trade_session succeeds
+
+Sessions that a model trades begin four weeks after sessions that are recorded, so they are two
+partition sets and two jobs; a sensor hands the session from one to the next.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+import dagster as dg
+
+from assets.calendar import Calendar
+from assets.desk import Desk
+
+RECORDED: Final = ("feature_table", "curve_statistics")
+TRADED: Final = ("predictions", "simulated_fills", "performance_report")
+TRAINED: Final = ("curve_model", "quoting_policy")
+SCORED: Final = ("model_scores",)
+
+_NIGHT: Final = {"hour_of_day": 1, "minute_of_hour": 0}
+_SATURDAY: Final = 6
+
+
+def market_keys(desk: Desk, layers: Sequence[str]) -> list[dg.AssetKey]:
+    """Keys of the traded market's layers."""
+    return [dg.AssetKey([desk.traded, layer]) for layer in layers]
+
+
+def recorded_keys(desk: Desk) -> list[dg.AssetKey]:
+    """Keys of the assets that a session has whether or not a model trades it."""
+    books = [dg.AssetKey([market, layer]) for market in desk.all_markets for layer in ("raw_ticks", "clean_books")]
+    return [*books, *market_keys(desk, RECORDED)]
+
+
+def jobs(desk: Desk, published: Sequence[dg.AssetKey]) -> list[Any]:
+    """The five jobs; `published` are the keys of the unpartitioned assets."""
+    one_at_a_time = dg.in_process_executor  # a step costs a second in a process of its own, and sessions already run side by side
+    selections: dict[str, Sequence[dg.AssetKey]] = {
+        "record_session": recorded_keys(desk),
+        "trade_session": market_keys(desk, TRADED),
+        "retrain": market_keys(desk, TRAINED),
+        "score_models": market_keys(desk, SCORED),
+        "publish": published,
+    }
+    return [
+        dg.define_asset_job(name, dg.AssetSelection.assets(*keys), executor_def=one_at_a_time, description=_DESCRIPTIONS[name])
+        for name, keys in selections.items()
+    ]
+
+
+_DESCRIPTIONS: Final = {
+    "record_session": "One session from raw ticks to curve statistics, for every market of the desk.",
+    "trade_session": "One session traded in simulation by the model of its period, and its report.",
+    "retrain": "Curves and policy of a period, from the training window before it.",
+    "score_models": "The curves and their rivals, trained on a period's window and scored on the period.",
+    "publish": "The warehouse, the SQL models with their tests, and the desk's page.",
+}
+
+
+def schedules(desk: Desk, defined: dict[str, Any]) -> list[dg.ScheduleDefinition]:
+    """Nightly for the last session, weekly retraining for the week to come; off until switched on in the UI."""
+    weekly = {**_NIGHT, "day_of_week": _SATURDAY} if desk.retrain == "weekly" else _NIGHT
+    return [
+        dg.build_schedule_from_partitioned_job(defined["record_session"], name="nightly", description="Records the last session.", **_NIGHT),
+        dg.build_schedule_from_partitioned_job(
+            defined["retrain"], name="weekly_retrain", description="Trains the model of the period to come on the sessions before it.", **weekly
+        ),
+        _score_schedule(desk, defined["score_models"]),
+    ]  # fmt: skip
+
+
+def _score_schedule(desk: Desk, job: Any) -> dg.ScheduleDefinition:
+    cron = f"30 1 * * {_SATURDAY}" if desk.retrain == "weekly" else "30 1 * * *"
+
+    @dg.schedule(name="weekly_scores", job=job, cron_schedule=cron, description="Scores the models on the period that has just ended.")
+    def weekly_scores(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+        today = context.scheduled_execution_time.date()
+        ended = [period for period in Calendar(desk).periods() if period < today]
+        if not ended:
+            return dg.SkipReason("no period with a whole training window has ended yet")
+        return dg.RunRequest(partition_key=ended[-1].isoformat())
+
+    return weekly_scores
+
+
+def sensors(desk: Desk, defined: dict[str, Any]) -> list[dg.SensorDefinition]:
+    """What one job hands to the next; off until switched on in the UI."""
+
+    def traded(context: dg.RunStatusSensorContext) -> dg.RunRequest | dg.SkipReason:
+        session = context.partition_key
+        if session not in Calendar(desk).traded_partitions.get_partition_keys():
+            return dg.SkipReason(f"no model trades session {session}: it is still within the first training window")
+        return dg.RunRequest(run_key=session, partition_key=session)
+
+    def published(context: dg.RunStatusSensorContext) -> dg.RunRequest:
+        return dg.RunRequest(run_key=context.dagster_run.run_id)
+
+    return [
+        _after(defined["record_session"], defined["trade_session"], traded, "Trades a session as soon as it has been recorded."),
+        _after(defined["trade_session"], defined["publish"], published, "Publishes the warehouse when a session has been traded."),
+    ]
+
+
+def _after(first: Any, then: Any, request: Callable[..., Any], description: str) -> dg.SensorDefinition:
+    return dg.run_status_sensor(
+        name=f"{then.name}_after_{first.name}",
+        run_status=dg.DagsterRunStatus.SUCCESS,
+        monitored_jobs=[first],
+        request_job=then,
+        description=description,
+    )(request)
