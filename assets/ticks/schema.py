@@ -1,7 +1,27 @@
 """Ground floor: the records of a session exactly as they arrived, in the order of the file."""
 
+from typing import Final
+
 import pandera.polars as pa
 import polars as pl
+
+MBO_COLUMNS: Final = {
+    "ts_recv": pl.Int64,
+    "ts_event": pl.Int64,
+    "rtype": pl.UInt8,
+    "publisher_id": pl.UInt16,
+    "instrument_id": pl.UInt32,
+    "action": pl.UInt8,
+    "side": pl.UInt8,
+    "price": pl.Int64,
+    "size": pl.UInt32,
+    "channel_id": pl.UInt8,
+    "order_id": pl.UInt64,
+    "flags": pl.UInt8,
+    "ts_in_delta": pl.Int32,
+    "sequence": pl.UInt32,
+}
+"""Columns of `raw_ticks` in their order; a session without records is an empty frame of these."""
 
 
 class RawTicks(pa.DataFrameModel):

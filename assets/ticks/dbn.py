@@ -1,0 +1,320 @@
+"""DBN files, Databento's binary encoding: written as a vendor writes them, read in bounded pieces.
+
+What belongs here: bytes to typed records and back, and every way in which a file can be bad, told in
+one sentence. What does not: which file holds a session (source.py) and what its records mean (books).
+"""
+
+import datetime as dt
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Final, NamedTuple
+
+import databento_dbn as dbn
+import numpy as np
+import polars as pl
+import zstandard
+
+from assets.desk import NS
+from assets.ticks.schema import MBO_COLUMNS
+
+UNDEFINED: Final = 2**63 - 1
+"""DBN's int64 for "no price"."""
+
+_MESSAGES: Final = {
+    "mbo": dbn.MBOMsg,
+    "mbp-1": dbn.MBP1Msg,
+    "mbp-10": dbn.MBP10Msg,
+    "tbbo": dbn.MBP1Msg,
+    "trades": dbn.TradeMsg,
+}
+"""Schemas that a book or its trades can be made from; their layout is the same in DBN v1, v2 and v3."""
+
+SCHEMAS: Final = tuple(_MESSAGES)
+
+_DEFINITIONS: Final = {1: dbn.InstrumentDefMsgV1, 2: dbn.InstrumentDefMsgV2, 3: dbn.InstrumentDefMsg}
+
+_ZSTD: Final = b"\x28\xb5\x2f\xfd"
+_LEGACY: Final = b"\x51\x2a\x4d\x18"
+_READ: Final = 1 << 20
+"""Bytes of the file at a time: large enough to hide the cost of a call, small enough to stay in the cache."""
+
+_LEVEL: Final = 3
+"""zstd's own default, and the vendor's."""
+
+_EPOCH: Final = dt.date(1970, 1, 1).toordinal()
+
+
+class TicksError(Exception):
+    """A vendor file or a source that cannot be used: names the file, market or session, and the remedy."""
+
+
+@dataclass(frozen=True)
+class Definition:
+    """What an instrument definition says that trading needs."""
+
+    symbol: str
+    tick: int
+    """Smallest price step, units of 1e-9."""
+    multiplier: int
+    """Currency per point of price and contract, units of 1e-9."""
+
+
+class _Interval(NamedTuple):
+    start_date: dt.date
+    end_date: dt.date
+    symbol: str
+
+
+class _Mapping(NamedTuple):
+    """What databento_dbn's protocols SymbolMapping and MappingInterval ask for; it brings no class of its own."""
+
+    raw_symbol: str
+    intervals: list[_Interval]
+
+
+def write_mbo(path: Path, records: np.ndarray, *, dataset: str, symbol: str, instrument_id: int, start_ns: int, end_ns: int) -> None:
+    """Write MBO records as a zstd-compressed DBN file, atomically; the same records give the same bytes.
+
+    Args:
+        path: of the file; its folder is made.
+        records: of Databento's MBO layout, 56 bytes each, all of one instrument, in the order of capture.
+        dataset: at most 15 characters.
+        symbol: raw symbol, mapped to `instrument_id` on each UTC date of the range.
+        instrument_id: as in the records.
+        start_ns: of the range asked for, UTC nanoseconds, inclusive.
+        end_ns: exclusive.
+
+    Raises:
+        TicksError: the disk refuses the file; what was there before stays.
+    """
+    first, last = _date(start_ns), _date(end_ns - 1) + dt.timedelta(days=1)
+    mapping = _Mapping(symbol, [_Interval(first, last, str(instrument_id))])
+    metadata = dbn.Metadata(
+        dataset=dataset,
+        schema=dbn.Schema.MBO,
+        start=start_ns,
+        end=end_ns,
+        stype_in=dbn.SType.RAW_SYMBOL,
+        stype_out=dbn.SType.INSTRUMENT_ID,
+        symbols=[symbol],
+        mappings=[mapping],
+    )
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    compressor = zstandard.ZstdCompressor(level=_LEVEL, write_checksum=True)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_bytes(compressor.compress(metadata.encode() + records.tobytes()))
+        temporary.replace(path)
+    except OSError as error:
+        reason = error.strerror or error
+        raise TicksError(f"{path} could not be written: {reason}; free space or fix permissions, then run it again") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def read_metadata(path: Path) -> dbn.Metadata:
+    """The header of a DBN file, without its records.
+
+    Raises:
+        TicksError: the file is missing, empty, or not DBN.
+    """
+    return _open(path)[0]
+
+
+def read_records(paths: Sequence[Path], *, symbol: str | None = None, end_ns: int | None = None) -> pl.DataFrame:
+    """All records of one instrument in the files, in the order of the files' ranges and of the records within.
+
+    Args:
+        paths: DBN files of one schema: mbo, mbp-1, mbp-10, tbbo or trades.
+        symbol: as the files' own mappings have it, resolved by date, so that a continuous symbol may change instruments;
+            None takes every record, and then the files must hold one instrument only.
+        end_ns: records captured at or after this are left out.
+
+    Returns:
+        One row a record: the columns of `RawTicks`, and for the other schemas their levels in place of order and channel.
+
+    Raises:
+        TicksError: a file is missing, empty, truncated, corrupt, of another schema, or without records of the instrument.
+    """
+    opened = sorted(((path, *_open(path)) for path in paths), key=lambda file: file[1].start)
+    schemas = {str(metadata.schema) for _, metadata, _ in opened}
+    if len(schemas) > 1:
+        raise TicksError(f"{_names(paths)} mix the schemas {', '.join(sorted(schemas))}: give files of one schema")
+    frames: list[pl.DataFrame] = []
+    for path, metadata, blocks in opened:
+        instruments = _instruments(path, metadata, symbol)
+        frames.extend(_frame(_wanted(part, instruments, end_ns)) for part in _parts(path, metadata, blocks))
+    frame = pl.concat(frames) if frames else pl.DataFrame()
+    if frame.is_empty():
+        of_symbol = f" of {symbol}" if symbol else ""
+        raise TicksError(f"{_names(paths)} hold no records{of_symbol}: check the symbol and the dates that were asked for")
+    if symbol is None and frame["instrument_id"].n_unique() > 1:
+        raise TicksError(f"{_names(paths)} hold {frame['instrument_id'].n_unique()} instruments: name the symbol of one")
+    return frame
+
+
+def read_definition(path: Path, symbol: str) -> Definition:
+    """Tick size and multiplier of a symbol, from the last of its records in a file of schema `definition`.
+
+    Raises:
+        TicksError: the file is bad, of another schema, or does not define the symbol.
+    """
+    metadata, blocks = _open(path)
+    if str(metadata.schema) != "definition":
+        raise TicksError(f"{path} has schema {metadata.schema}, not definition")
+    dtype = np.dtype(_DEFINITIONS[metadata.version]._dtypes)
+    found = [part[part["raw_symbol"] == symbol.encode()] for part in _records(path, dtype, blocks)]
+    rows = np.concatenate(found) if found else np.zeros(0, dtype)
+    if not rows.size:
+        raise TicksError(f"{path} does not define {symbol}: ask for the definition of that symbol")
+    last = rows[-1]
+    # CME leaves contract_multiplier undefined and states the contract's size as its unit of measure.
+    if int(last["contract_multiplier"]) != 2**31 - 1:
+        multiplier = int(last["contract_multiplier"]) * NS
+    elif int(last["unit_of_measure_qty"]) != UNDEFINED:
+        multiplier = int(last["unit_of_measure_qty"])
+    else:
+        multiplier = NS
+    return Definition(symbol, int(last["min_price_increment"]), multiplier)
+
+
+def _open(path: Path) -> tuple[dbn.Metadata, Iterator[bytes]]:
+    """The header, and the bytes after it in pieces."""
+    blocks, held = _blocks(path), b""
+    while len(held) < 8 or len(held) < 8 + int.from_bytes(held[4:8], "little"):
+        block = next(blocks, b"")
+        held += block
+        if not held.startswith(b"DBN"[: len(held)]):
+            raise TicksError(f"{path} is not a DBN file: its first bytes are {held[:4]!r}")
+        if not block:
+            raise TicksError(f"{path} is truncated: it ends within its header at byte {len(held)}; fetch it again")
+    end = 8 + int.from_bytes(held[4:8], "little")
+    try:
+        metadata = dbn.Metadata.decode(held[:end], upgrade_policy=dbn.VersionUpgradePolicy.AS_IS)
+    except Exception as error:
+        raise TicksError(f"{path} has a corrupt DBN header ({error}): fetch it again") from None
+    return metadata, _following(held[end:], blocks)
+
+
+def _following(first: bytes, blocks: Iterator[bytes]) -> Iterator[bytes]:
+    yield first
+    yield from blocks
+
+
+def _blocks(path: Path) -> Iterator[bytes]:
+    """The file's content, decompressed where it is zstd, frame after frame."""
+    try:
+        with path.open("rb") as file:
+            start = file.read(4)
+            file.seek(0)
+            if not start:
+                raise TicksError(f"{path} is empty: fetch it again")
+            if start == _LEGACY:
+                raise TicksError(f"{path} is in the legacy DBZ encoding: convert it with the dbn command, or fetch it again as DBN")
+            if start == _ZSTD:
+                yield from _decompressed(path, file)
+            else:
+                yield from iter(lambda: file.read(_READ), b"")
+    except FileNotFoundError:
+        raise TicksError(f"no file at {path}: check the path, or fetch it") from None
+    except OSError as error:
+        raise TicksError(f"{path} cannot be read: {error.strerror or error}") from None
+
+
+def _decompressed(path: Path, file: IO[bytes]) -> Iterator[bytes]:
+    frame, position = zstandard.ZstdDecompressor().decompressobj(), 0
+    within = True
+    while block := file.read(_READ):
+        position += len(block)
+        while block:
+            if not within:
+                frame, within = zstandard.ZstdDecompressor().decompressobj(), True
+            try:
+                plain = frame.decompress(block)
+            except zstandard.ZstdError as error:
+                raise TicksError(f"{path} is corrupt before byte {position} ({error}): fetch it again") from None
+            block = frame.unused_data if frame.eof else b""
+            within = not frame.eof
+            if plain:
+                yield plain
+    if within:
+        raise TicksError(f"{path} is truncated: it ends within a zstd frame at byte {position}; fetch it again")
+
+
+def _parts(path: Path, metadata: dbn.Metadata, blocks: Iterator[bytes]) -> Iterator[np.ndarray]:
+    """The records of a file that a book can be made from, in pieces."""
+    schema = str(metadata.schema)
+    if schema not in _MESSAGES:
+        raise TicksError(f"{path} has schema {schema}, from which no book can be made: use one of {', '.join(_MESSAGES)}")
+    fields = [(name, kind.replace("S1", "u1")) for name, kind in _MESSAGES[schema]._dtypes]
+    return _records(path, np.dtype([*fields, ("ts_out", "u8")] if metadata.ts_out else fields), blocks)
+
+
+def _records(path: Path, dtype: np.dtype, blocks: Iterator[bytes]) -> Iterator[np.ndarray]:
+    held, done = b"", 0
+    for block in blocks:
+        held = held + block if held else block
+        whole = len(held) // dtype.itemsize
+        part = np.frombuffer(held, dtype, whole)
+        odd = np.flatnonzero(part["length"] != dtype.itemsize // 4)
+        if odd.size:
+            raise TicksError(
+                f"{path}: record {done + odd[0]} is {4 * int(part['length'][odd[0]])} bytes long where its schema has {dtype.itemsize}; "
+                "it is corrupt or mixes schemas: fetch it again in one schema"
+            )
+        if whole:
+            yield part
+        done += whole
+        held = held[whole * dtype.itemsize :]
+    if held:
+        raise TicksError(f"{path} is truncated: it ends {len(held)} bytes into record {done}, which has {dtype.itemsize}; fetch it again")
+
+
+class _Instrument(NamedTuple):
+    id: int
+    since: np.uint64
+    until: np.uint64
+
+
+def _instruments(path: Path, metadata: dbn.Metadata, symbol: str | None) -> list[_Instrument] | None:
+    """Which instrument a symbol means on which dates; None when every record is wanted."""
+    if symbol is None:
+        return None
+    mappings = metadata.mappings
+    if symbol not in mappings:
+        held = ", ".join(mappings) or "no symbol mappings"
+        raise TicksError(f"{path} holds {held}, not {symbol}: check the market's symbol in the desk file")
+    return [_Instrument(int(part["symbol"]), _midnight(part["start_date"]), _midnight(part["end_date"])) for part in mappings[symbol]]
+
+
+def _wanted(part: np.ndarray, instruments: list[_Instrument] | None, end_ns: int | None) -> np.ndarray:
+    """The records of these instruments, each on its own dates, captured before the end."""
+    captured = part["ts_recv"]
+    keep = np.ones(part.size, np.bool_) if end_ns is None else captured < np.uint64(end_ns)
+    if instruments is not None:
+        of_symbol = np.zeros(part.size, np.bool_)
+        for instrument in instruments:
+            of_symbol |= (part["instrument_id"] == instrument.id) & (captured >= instrument.since) & (captured < instrument.until)
+        keep &= of_symbol
+    return part if keep.all() else part[keep]
+
+
+def _frame(records: np.ndarray) -> pl.DataFrame:
+    names = [name for name in records.dtype.names or () if name != "length"]
+    ordered = [*(name for name in MBO_COLUMNS if name in names), *(name for name in names if name not in MBO_COLUMNS)]
+    columns = {name: pl.Series(name, np.ascontiguousarray(records[name])) for name in ordered}
+    return pl.DataFrame(columns).with_columns(pl.col("ts_recv", "ts_event").cast(pl.Int64))
+
+
+def _names(paths: Sequence[Path]) -> str:
+    return ", ".join(str(path) for path in paths) or "no files"
+
+
+def _date(ns: int) -> dt.date:
+    return dt.datetime.fromtimestamp(ns // NS, dt.UTC).date()
+
+
+def _midnight(day: dt.date) -> np.uint64:
+    return np.uint64((day.toordinal() - _EPOCH) * 86_400 * NS)

@@ -1,0 +1,183 @@
+"""One session of all markets: from a seed and a date to the records that a vendor would have captured."""
+
+import datetime as dt
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from assets.ticks.exchange import flow
+from assets.ticks.exchange.engine import F_BAD_TS_RECV, F_LAST, F_SNAPSHOT, MBO, ROW_MARGIN, ROWS, Exchange, new_exchange
+from assets.ticks.exchange.parameters import GRID, parameters
+from assets.ticks.exchange.path import Steps, delayed, draw_steps, merged, session_clock
+
+UNDEF_PRICE: Final = 2**63 - 1
+"""DBN's price of a record that has none."""
+
+_RTYPE_MBO: Final = 160
+
+PUBLISHER_ID: Final = 0
+"""No venue of Databento's list: the exchange is ours."""
+
+_LEVELS_SPARE: Final = 256
+"""Empty price levels kept beyond the extremes of the efficient price: more than the deepest order is away from the touch."""
+
+_FEED_NS: Final = 120_000
+_FEED_SPREAD: Final = 0.35
+"""Median of ts_recv - ts_event and the standard deviation of its logarithm, near what a CME file of Databento's shows."""
+
+_SEND_NS: Final = 15_000
+"""Median of ts_in_delta: the part of the delay that is the venue's sending to capture."""
+
+_LATER_PACKET_NS: Final = 8_000
+"""By how much a record follows the one before it when both belong to one event but not to one message."""
+
+_SNAPSHOT_AGE_NS: Final = 1_000_000_000
+"""The book at the open is stamped a second before it, as a snapshot carries the times of what it shows."""
+
+_START_TICKS: Final = 20_000
+_NIGHT_TICKS: Final = 60.0
+_NIGHTS: Final = 20
+"""First prices: a level, and the sum of the last twenty nights' moves, so that a date alone tells its price."""
+
+_SESSION_STREAM: Final = 2
+_NIGHT_STREAM: Final = 3
+"""Keep the draws of sessions, of nights and of weeks (parameters.py) apart."""
+
+
+@dataclass(frozen=True)
+class Instrument:
+    """One market of the exchange."""
+
+    number: int
+    """From 1 up; its instrument id, and what keeps its random numbers its own."""
+    tick: int
+    """Price step, units of 1e-9."""
+    follows: bool
+    """Whether it takes the common moves later than a leader does."""
+
+
+@dataclass(frozen=True)
+class Truth:
+    """What only the exchange knows of a market: its efficient price, at the start and after each of its moves."""
+
+    ts: np.ndarray
+    """i64[n], UTC nanoseconds, never falling; the first is the open."""
+    price: np.ndarray
+    """f64[n], units of 1e-9."""
+
+
+@dataclass(frozen=True)
+class Simulated:
+    """One market's session: its records as captured (dtype MBO) and the truth behind them."""
+
+    records: np.ndarray
+    truth: Truth
+
+
+def simulate(
+    seed: int, session: dt.date, instruments: Sequence[Instrument], *, open_ns: int, close_ns: int, events: int, alpha: float
+) -> list[Simulated]:
+    """Simulate a session of all markets, which have one latent price in common. A pure function of its arguments.
+
+    Args:
+        seed: of the whole exchange.
+        session: trade date; its week chooses the parameters.
+        instruments: the markets, in a fixed order.
+        open_ns: UTC nanoseconds of the first trading.
+        close_ns: end of the session, exclusive.
+        events: records a market, about: snapshot not counted.
+        alpha: how much order flow knows of the price to come; at 0 nothing, and the markets have nothing in common.
+
+    Returns:
+        One `Simulated` a market, in the order given.
+    """
+    seconds = (close_ns - open_ns) / 1e9
+    clock = session_clock(seconds, events)
+    day = session.toordinal()
+    common_share = min(alpha, 1.0)
+    rng = np.random.default_rng([seed, day, _SESSION_STREAM])
+    shared = parameters(seed, session, 0)
+    common = draw_steps(rng, clock, shared.common * common_share, shared)
+    out = []
+    for instrument in instruments:
+        rng = np.random.default_rng([seed, day, _SESSION_STREAM, instrument.number])
+        own = parameters(seed, session, instrument.number)
+        taken = delayed(common, own.lag_s, rng) if instrument.follows else common
+        steps = merged(taken, draw_steps(rng, clock, 1 - shared.common * common_share, shared._replace(variance=own.variance)), seconds)
+        start = _START_TICKS + round(_NIGHT_TICKS * float(_night_moves(seed, day, instrument.number).sum()))
+        path = np.cumsum(steps.size)
+        low, high = int(path.min(initial=0)) // GRID - _LEVELS_SPARE, int(path.max(initial=0)) // GRID + _LEVELS_SPARE
+        rates = flow.Rates(alpha * own.information, *(getattr(own, name) for name in flow.Rates._fields[1:]))
+        state = rng.integers(0, 2**63, 1, dtype=np.uint64)
+        exchange, snapshot = _trade(high - low, -low, events, state, rates, clock.to_exchange(steps.seconds), steps.size, clock.length)
+        records = exchange.tape[: exchange.state[ROWS]].copy()
+        records["price"] = (records["price"] + (start + low)) * instrument.tick
+        records["order_id"] += np.uint64((day << 32) + 1)
+        traded = records[snapshot:]
+        traded["ts_event"] = open_ns + np.rint(1e9 * clock.to_wall(traded["ts_event"] / 1e9)).astype(np.uint64)
+        _capture(traded, rng)
+        records = records[: snapshot + _captured_before(close_ns, traded)]
+        records = _with_clear(records, snapshot, open_ns)
+        records["length"], records["rtype"], records["publisher_id"] = MBO.itemsize // 4, _RTYPE_MBO, PUBLISHER_ID
+        records["instrument_id"] = instrument.number
+        out.append(Simulated(records, _truth(steps, path, start, instrument.tick, open_ns)))
+    return out
+
+
+def _trade(
+    levels: int, mid: int, events: int, seed: np.ndarray, rates: flow.Rates, times: np.ndarray, sizes: np.ndarray, length: float
+) -> tuple[Exchange, int]:
+    """Run the flow on a tape that turns out long enough; a longer tape gives the same records."""
+    rows = events + events // 4 + 3 * ROW_MARGIN
+    while True:
+        exchange, random = new_exchange(levels, rows), seed.copy()
+        flow.open_book(exchange, random, mid)
+        snapshot = int(exchange.state[ROWS])
+        if flow.run(exchange, random, rates, times, sizes, length):
+            return exchange, snapshot
+        rows *= 2
+
+
+def _capture(records: np.ndarray, rng: np.random.Generator) -> None:
+    """Set what the capture adds: later stamps, never falling, alike within a message."""
+    last = (records["flags"] & F_LAST) > 0
+    event = np.concatenate([[0], np.cumsum(last[:-1])]) if last.size else np.zeros(0, np.int64)
+    message = records["sequence"] - records["sequence"][np.searchsorted(event, event)]
+    events = int(event[-1]) + 1 if last.size else 0
+    delay = np.rint(_FEED_NS * np.exp(_FEED_SPREAD * rng.standard_normal(events))).astype(np.uint64)
+    sent = np.rint(_SEND_NS * np.exp(_FEED_SPREAD * rng.standard_normal(events))).astype(np.int32)
+    arrival = records["ts_event"] + delay[event] + message * np.uint64(_LATER_PACKET_NS)
+    records["ts_recv"] = np.maximum.accumulate(arrival)
+    records["ts_in_delta"] = sent[event]
+
+
+def _captured_before(close_ns: int, records: np.ndarray) -> int:
+    """Rows of the events that were captured as a whole before the session's end."""
+    ends = np.flatnonzero((records["flags"] & F_LAST) > 0) + 1
+    whole = int(np.searchsorted(records["ts_recv"][ends - 1], np.uint64(close_ns)))
+    return int(ends[whole - 1]) if whole else 0
+
+
+def _with_clear(records: np.ndarray, snapshot: int, open_ns: int) -> np.ndarray:
+    """Put the clear in front, and dress the opening orders as the snapshot that they are."""
+    out = np.empty(records.size + 1, MBO)
+    out[1:] = records
+    head = out[: snapshot + 1]
+    head[0] = 0
+    head[0]["price"], head[0]["action"], head[0]["side"] = UNDEF_PRICE, ord("R"), ord("N")
+    head["ts_event"], head["ts_recv"] = open_ns - _SNAPSHOT_AGE_NS, open_ns
+    head["flags"] = F_SNAPSHOT | F_BAD_TS_RECV
+    head["flags"][-1] |= F_LAST
+    return out
+
+
+def _truth(steps: Steps, path: np.ndarray, start: int, tick: int, open_ns: int) -> Truth:
+    ts = open_ns + np.rint(1e9 * np.concatenate([[0.0], steps.seconds])).astype(np.int64)
+    ticks = start + 0.5 + np.concatenate([[0], path]) / GRID
+    return Truth(ts, ticks * tick)
+
+
+def _night_moves(seed: int, day: int, number: int) -> np.ndarray:
+    return np.array([np.random.default_rng([seed, day - back, _NIGHT_STREAM, number]).standard_normal() for back in range(_NIGHTS)])

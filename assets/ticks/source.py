@@ -1,0 +1,157 @@
+"""Where a session's vendor files come from: one protocol, two sources."""
+
+import datetime as dt
+import hashlib
+from functools import lru_cache
+from pathlib import Path
+from typing import Final, Protocol
+
+import databento_dbn as dbn
+
+from assets.calendar import Calendar, Window
+from assets.desk import NS, DbnFolderSource, Desk, SimulatedSource
+from assets.ticks.dbn import SCHEMAS, TicksError, read_metadata, write_mbo
+from assets.ticks.exchange import Instrument, Simulated, simulate
+
+_MODEL: Final = 1
+"""Version of the simulated exchange: raise it when the same seed gives other records, and old files are made anew."""
+
+_DAY_NS: Final = 86_400 * NS
+
+
+class Source(Protocol):
+    """Makes or finds the vendor files of a session."""
+
+    def fetch(self, market: str, session: dt.date) -> list[Path]:
+        """Files that together hold the session, in order; none on a holiday.
+
+        Raises:
+            TicksError: there is no such market, or no file for the session.
+        """
+        ...
+
+
+def open_source(desk: Desk) -> Source:
+    """The source that the desk names."""
+    if isinstance(desk.source, DbnFolderSource):
+        return DbnFolder(desk, desk.source)
+    return SimulatedExchange(desk, desk.source)
+
+
+class SimulatedExchange:
+    """Trades a session of all the desk's markets at once and keeps the capture as vendor files.
+
+    Whoever comes first writes the files of every market. The file's dataset code carries a fingerprint
+    of all that the records depend on, so a file from another seed or other hours is never taken for it;
+    two processes that write the same file write the same bytes.
+    """
+
+    def __init__(self, desk: Desk, source: SimulatedSource) -> None:
+        self._desk = desk
+        self._source = source
+        self._calendar = Calendar(desk)
+
+    def path(self, market: str, session: dt.date) -> Path:
+        """Where the vendor file of a session is kept."""
+        return self._desk.home / "vendor" / market / f"{session}.mbo.dbn.zst"
+
+    def fetch(self, market: str, session: dt.date) -> list[Path]:
+        """See `Source`."""
+        _known(self._desk, market)
+        window = self._calendar.window(self._desk.traded, session)
+        if window is None:
+            return []
+        path, dataset = self.path(market, session), self._dataset(window)
+        if not path.is_file() or _dataset_of(path) != dataset:
+            for number, (name, simulated) in enumerate(self.simulate(session).items(), start=1):
+                write_mbo(
+                    self.path(name, session),
+                    simulated.records,
+                    dataset=dataset,
+                    symbol=self._desk.markets[name].symbol,
+                    instrument_id=number,
+                    start_ns=window.open_ns,
+                    end_ns=window.close_ns,
+                )
+        return [path]
+
+    def simulate(self, session: dt.date) -> dict[str, Simulated]:
+        """Each market's records of a session, and the truth behind them; empty on a holiday.
+
+        Every market keeps the traded market's hours. The traded market, number 1, follows; its leaders do not.
+        """
+        window = self._calendar.window(self._desk.traded, session)
+        if window is None:
+            return {}
+        markets = self._desk.all_markets
+        ticks = [self._desk.markets[name].tick for name in markets]
+        sessions = simulate(
+            self._source.seed,
+            session,
+            [Instrument(number, tick, follows=number == 1) for number, tick in enumerate(ticks, start=1)],
+            open_ns=window.open_ns,
+            close_ns=window.close_ns,
+            events=self._source.events_per_session,
+            alpha=self._source.alpha,
+        )
+        return dict(zip(markets, sessions, strict=True))
+
+    def _dataset(self, window: Window) -> str:
+        ticks = {name: (self._desk.markets[name].symbol, self._desk.markets[name].tick) for name in self._desk.all_markets}
+        hours = (window.open_ns % _DAY_NS, window.close_ns - window.open_ns)
+        described = repr((_MODEL, self._source.model_dump(), ticks, hours))
+        return f"SIM.{hashlib.sha256(described.encode()).hexdigest()[:11].upper()}"
+
+
+class DbnFolder:
+    """Finds a session's files in a folder by what their headers say: schema, symbol and range."""
+
+    def __init__(self, desk: Desk, source: DbnFolderSource) -> None:
+        self._desk = desk
+        self._source = source
+        self._calendar = Calendar(desk)
+
+    def fetch(self, market: str, session: dt.date) -> list[Path]:
+        """See `Source`."""
+        _known(self._desk, market)
+        window = self._calendar.window(market, session)
+        if window is None:
+            return []
+        folder, symbol = self._source.folder, self._desk.markets[market].symbol
+        if not folder.is_dir():
+            raise TicksError(f"no folder at {folder}: set source.folder in the desk file to the folder that holds the DBN files")
+        found = []
+        for path in sorted([*folder.rglob("*.dbn"), *folder.rglob("*.dbn.zst")]):
+            stat = path.stat()
+            header = _header(path, stat.st_mtime_ns, stat.st_size)
+            end = header.end or dbn.UNDEF_TIMESTAMP
+            if (
+                str(header.schema) in SCHEMAS
+                and symbol in header.mappings
+                and header.start < window.close_ns
+                and end > window.open_ns
+                and self._source.dataset in (None, header.dataset)
+            ):
+                found.append((header.start, path))
+        if not found:
+            remedy = "add it, or change the desk's dates or the market's symbol"
+            raise TicksError(f"no DBN file in {folder} covers {market} ({symbol}) on {session}: {remedy}")
+        return [path for _, path in sorted(found)]
+
+
+def _known(desk: Desk, market: str) -> None:
+    if market not in desk.all_markets:
+        raise TicksError(f"unknown market {market}: the desk has {', '.join(desk.all_markets)}")
+
+
+def _dataset_of(path: Path) -> str | None:
+    try:
+        return read_metadata(path).dataset
+    except TicksError:
+        return None
+
+
+@lru_cache(maxsize=4096)
+def _header(path: Path, _mtime_ns: int, _size: int) -> dbn.Metadata:
+    # A year of daily files is asked for once a session; only a changed file is read again.
+    return read_metadata(path)
