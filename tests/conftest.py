@@ -1,14 +1,26 @@
-"""What tests share: capped threads (two test processes run side by side), and the folder of real data where it is there."""
+"""What tests share: capped threads (two test processes run side by side), a small desk, the real data where it is there."""
 
 import os
 from pathlib import Path
+from typing import Protocol
 
 for variable in ("POLARS_MAX_THREADS", "NUMBA_NUM_THREADS", "OMP_NUM_THREADS"):
     os.environ.setdefault(variable, "1")
 
 import pytest  # noqa: E402  # the caps must stand before polars is imported
 
-SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
+REPOSITORY = Path(__file__).parents[1]
+
+SMALL = {
+    "first_session = 2026-08-24": "first_session = 2026-09-07",
+    "last_session = 2026-10-02": "last_session = 2026-09-18",
+    "hours = [13:30:00, 20:00:00]": "hours = [13:30:00, 14:30:00]",
+    "training_sessions = 20": "training_sessions = 5",
+    "events_per_session = 150_000": "events_per_session = 12_000",
+    "tuning_trials = 24": "tuning_trials = 4",
+}
+
+SHARED_DATA = REPOSITORY.parent / "shared" / "data"
 
 
 @pytest.fixture(scope="session")
@@ -17,3 +29,37 @@ def shared_data() -> Path:
     if not SHARED_DATA.is_dir():
         pytest.skip(f"no real data at {SHARED_DATA}")
     return SHARED_DATA
+
+
+class MakeDesk(Protocol):
+    """Writes the repository's desk.toml made small; `further` replaces values of keys, as TOML."""
+
+    def __call__(self, folder: Path, **further: str) -> Path: ...
+
+
+@pytest.fixture(scope="session")
+def make_desk() -> MakeDesk:
+    """Writer of desk files for a desk of two weeks: one to train on and one to trade."""
+
+    def write(folder: Path, **further: str) -> Path:
+        text = (REPOSITORY / "desk.toml").read_text()
+        for old, new in SMALL.items():
+            assert old in text, f"desk.toml has changed: {old}"
+            text = text.replace(old, new)
+        for key, value in further.items():
+            text = "".join(f"{key} = {value}\n" if line.startswith(f"{key} = ") else line for line in text.splitlines(keepends=True))
+        path = folder / "desk.toml"
+        path.write_text(text)
+        return path
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def desk_file(make_desk: MakeDesk, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Desk file of a small desk that has been run from ticks to reports."""
+    from pipelines.run import run_desk
+
+    path = make_desk(tmp_path_factory.mktemp("desk"))
+    run_desk(path, lambda _: None)
+    return path

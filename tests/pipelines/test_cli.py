@@ -1,0 +1,66 @@
+"""The command line answers at once, and tells what is wrong in a sentence."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from pipelines.cli import app
+
+DEFAULT = Path(__file__).parents[2] / "desk.toml"
+
+
+def run(*words: str) -> tuple[int, str, str]:
+    result = CliRunner().invoke(app, list(words))
+    return result.exit_code, result.stdout, result.stderr
+
+
+def test_help_names_every_command_and_imports_no_heavy_library() -> None:
+    probe = "import sys; from pipelines.cli import app; print(sorted({'dagster', 'polars', 'numba', 'sklearn', 'duckdb'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True).stdout == "[]\n"
+    code, out, _ = run("--help")
+    assert code == 0
+    for command in ("demo", "try", "sql", "ui"):
+        assert command in out
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("demo", "--desk", "nowhere.toml"), "no desk file at"),
+        (("sql", "select 1", "--desk", "nowhere.toml"), "no desk file at"),
+        (("try", "nowhere.dbn.zst"), "nowhere.dbn.zst"),
+    ],
+)
+def test_a_file_that_is_not_there_is_named(words: tuple[str, ...], sentence: str) -> None:
+    code, _, err = run(*words)
+    assert code == 1
+    assert sentence in err
+    assert "Traceback" not in err
+
+
+def test_sql_before_any_run_says_how_to_build_the_warehouse(tmp_path: Path) -> None:
+    (tmp_path / "desk.toml").write_text(DEFAULT.read_text())
+    code, _, err = run("sql", "select 1", "--desk", str(tmp_path / "desk.toml"))
+    assert code == 1
+    assert "tickline demo" in err
+
+
+@pytest.mark.xdist_group("desk")
+def test_sql_prints_what_was_asked_for(desk_file: Path) -> None:
+    query = "select 1 as one, 'a' as letter"
+    code, out, err = run("sql", query, "--format", "json", "--desk", str(desk_file))
+    assert (code, err) == (0, "")
+    assert json.loads(out) == [{"one": 1, "letter": "a"}]
+    assert run("sql", query, "--format", "csv", "--desk", str(desk_file))[1] == "one,letter\n1,a\n"
+    assert "letter" in run("sql", query, "--desk", str(desk_file))[1]
+
+
+@pytest.mark.xdist_group("desk")
+def test_a_query_cannot_change_the_warehouse(desk_file: Path) -> None:
+    code, _, err = run("sql", "drop table daily_pnl", "--desk", str(desk_file))
+    assert code == 1
+    assert err.startswith("tickline: ")

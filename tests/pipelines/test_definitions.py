@@ -1,0 +1,93 @@
+"""The graph as Dagster sees it. A change of lineage shows here as a diff."""
+
+import datetime as dt
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from assets.desk import Desk, load_desk
+from pipelines.definitions import build_definitions
+
+DEFAULT = Path(__file__).parents[2] / "desk.toml"
+
+LINEAGE = {
+    "FLW/raw_ticks": [],
+    "LDR/raw_ticks": [],
+    "FLW/clean_books": ["FLW/raw_ticks"],
+    "LDR/clean_books": ["LDR/raw_ticks"],
+    "FLW/feature_table": ["FLW/clean_books", "LDR/clean_books"],
+    "FLW/curve_statistics": ["FLW/feature_table"],
+    "FLW/curve_model": ["FLW/curve_statistics"],
+    "FLW/model_scores": ["FLW/curve_model", "FLW/feature_table"],
+    "FLW/predictions": ["FLW/curve_model", "FLW/feature_table"],
+    "FLW/quoting_policy": ["FLW/clean_books", "FLW/curve_model", "FLW/curve_statistics", "FLW/feature_table", "FLW/raw_ticks"],
+    "FLW/simulated_fills": ["FLW/clean_books", "FLW/predictions", "FLW/quoting_policy", "FLW/raw_ticks"],
+}
+
+
+@pytest.fixture(scope="module")
+def desk() -> Desk:
+    return load_desk(DEFAULT)
+
+
+@pytest.fixture(scope="module")
+def definitions(desk: Desk) -> dg.Definitions:
+    return build_definitions(desk)
+
+
+def test_the_lineage_is_the_house(definitions: dg.Definitions) -> None:
+    graph = definitions.resolve_asset_graph()
+    told = {key.to_user_string(): sorted(parent.to_user_string() for parent in graph.get(key).parent_keys) for key in graph.get_all_asset_keys()}
+    assert {name: told[name] for name in LINEAGE} == LINEAGE
+
+
+def test_a_leader_is_watched_and_not_traded(definitions: dg.Definitions) -> None:
+    keys = definitions.resolve_asset_graph().get_all_asset_keys()
+    assert {key.path[-1] for key in keys if key.path[0] == "LDR"} == {"raw_ticks", "clean_books"}
+
+
+def test_every_asset_tells_what_it_is(definitions: dg.Definitions) -> None:
+    graph = definitions.resolve_asset_graph()
+    for key in graph.get_all_asset_keys():
+        node = graph.get(key)
+        assert node.description, key
+        assert node.owners == ["team:desk"], key
+        assert node.kinds, key
+
+
+def test_every_table_of_the_lineage_has_its_contract_checked(definitions: dg.Definitions) -> None:
+    checked = {key.asset_key.to_user_string() for key in definitions.resolve_asset_graph().asset_check_keys}
+    assert set(LINEAGE) <= checked
+
+
+def test_schedules_and_sensors_are_shown_and_off(definitions: dg.Definitions) -> None:
+    repository = definitions.get_repository_def()
+    schedules = {schedule.name: schedule for schedule in repository.schedule_defs}
+    assert set(schedules) == {"nightly", "weekly_retrain", "weekly_scores"}
+    assert all(schedule.default_status == dg.DefaultScheduleStatus.STOPPED for schedule in schedules.values())
+    assert all(sensor.default_status == dg.DefaultSensorStatus.STOPPED for sensor in repository.sensor_defs)
+
+
+def test_on_saturday_the_retrain_is_requested_for_the_monday_that_follows(desk: Desk, tmp_path: Path) -> None:
+    running = desk.model_copy(update={"last_session": None, "home": tmp_path})
+    repository = build_definitions(running).get_repository_def()
+    schedule = repository.get_schedule_def("weekly_retrain")
+    with dg.DagsterInstance.ephemeral() as instance:
+        saturday = dt.datetime(2026, 10, 3, 1, tzinfo=dt.UTC)
+        context = dg.build_schedule_context(instance, scheduled_execution_time=saturday, repository_def=repository)
+        requests = schedule.evaluate_tick(context).run_requests
+    assert requests is not None
+    assert [request.partition_key for request in requests] == ["2026-10-05"]
+
+
+def test_at_night_the_last_session_is_recorded(desk: Desk, tmp_path: Path) -> None:
+    running = desk.model_copy(update={"last_session": None, "home": tmp_path})
+    repository = build_definitions(running).get_repository_def()
+    schedule = repository.get_schedule_def("nightly")
+    with dg.DagsterInstance.ephemeral() as instance:
+        night = dt.datetime(2026, 10, 2, 1, tzinfo=dt.UTC)
+        context = dg.build_schedule_context(instance, scheduled_execution_time=night, repository_def=repository)
+        requests = schedule.evaluate_tick(context).run_requests
+    assert requests is not None
+    assert [request.partition_key for request in requests] == ["2026-10-01"]
