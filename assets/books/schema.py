@@ -8,7 +8,9 @@ import polars as pl
 LEVELS: Final = 10
 """Levels a side in `clean_books`, as in Databento's mbp-10."""
 
-BOOK_COLUMNS: Final = tuple(f"{side}_{kind}_{level:02d}" for level in range(LEVELS) for side in ("bid", "ask") for kind in ("px", "sz", "ct"))
+BOOK_COLUMNS: Final = tuple(
+    f"{side}_{kind}_{level:02d}" for level in range(LEVELS) for side in ("bid", "ask") for kind in ("px", "sz", "ct")
+)
 """bid_px_00, bid_sz_00, bid_ct_00, ask_px_00, ... : price in 1e-9, contracts, orders."""
 
 
