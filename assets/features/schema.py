@@ -1,5 +1,9 @@
 """Second floor: signed indicators at each change of the top of the book, and the label."""
 
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
 import pandera.polars as pa
 import polars as pl
 
@@ -17,3 +21,14 @@ class FeatureTable(pa.DataFrameModel):
     bid_px: pl.Int64 = pa.Field(description="Best bid, 1e-9")
     ask_px: pl.Int64 = pa.Field(description="Best ask, 1e-9, above bid_px")
     label: pl.Float32 = pa.Field(nullable=True, description="Mid a horizon later minus mid now, in ticks; null past the session's end")
+
+
+def contract(names: Sequence[str]) -> type[FeatureTable]:
+    """`FeatureTable` with the columns of the named indicators: Float32, each value a finite number."""
+    fields = {name: _finite() for name in names}
+    return type("FeatureTable", (FeatureTable,), {"__annotations__": dict.fromkeys(names, pl.Float32), **fields})
+
+
+def _finite() -> Any:
+    largest = float(np.finfo(np.float32).max)
+    return pa.Field(ge=-largest, le=largest)

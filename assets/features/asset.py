@@ -1,0 +1,77 @@
+"""The Dagster shell of the features floor."""
+
+import datetime as dt
+from typing import Any, Final
+
+import dagster as dg
+import polars as pl
+
+from assets.calendar import Calendar
+from assets.desk import Desk
+from assets.features.build import build
+from assets.features.indicators import indicators
+from assets.features.schema import contract
+from assets.lake import Lake
+from assets.shell import OWNERS, contract_check, told
+
+CODE_VERSION: Final = "1"
+"""Raised with the rules of rows and labels; each indicator has a revision of its own."""
+
+
+def feature_table(desk: Desk) -> dg.AssetsDefinition:
+    """The traded market's `feature_table`, from its own books and trades and every leader's."""
+    market, calendar, lake = desk.traded, Calendar(desk), Lake(desk.lake)
+    kept = contract([indicator.name for indicator in indicators(desk.leaders)])
+
+    @dg.asset(
+        key=[market, "feature_table"],
+        group_name="features",
+        description="Signed indicators at each change of the best prices and sizes, own and leaders', and the mid's move over the horizon.",
+        kinds={"polars", "numba"},
+        owners=OWNERS,
+        tags={"market": market, "layer": "features"},
+        code_version=CODE_VERSION,
+        partitions_def=calendar.session_partitions,
+        deps=[dg.AssetKey([name, "clean_books"]) for name in desk.all_markets],
+    )
+    def asset(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+        session = dt.date.fromisoformat(context.partition_key)
+        with told():
+            window = calendar.window(market, session)
+            if window is None:
+                lake.write("feature_table", kept.empty(), kept, market=market, session=session)
+                return dg.MaterializeResult(metadata={"session": "no session"})
+            books, trades = _ticks(lake, market, session)
+            table = build(
+                books,
+                trades,
+                {name: _ticks(lake, name, session) for name in desk.leaders},
+                tick=desk.markets[market].tick,
+                leader_ticks={name: desk.markets[name].tick for name in desk.leaders},
+                horizon_ns=desk.horizon_ns,
+                open_ns=window.open_ns,
+                close_ns=window.close_ns,
+            )
+            lake.write("feature_table", table, kept, market=market, session=session)
+        return dg.MaterializeResult(metadata=_facts(table))
+
+    return asset
+
+
+def checks(desk: Desk, market: str) -> list[dg.AssetChecksDefinition]:
+    """The contract of the published partition, indicators included, held again for the record."""
+    kept = contract([indicator.name for indicator in indicators(desk.leaders)])
+    return [contract_check(desk, market, "feature_table", kept, "session")]
+
+
+def _ticks(lake: Lake, market: str, session: dt.date) -> tuple[pl.DataFrame, pl.DataFrame]:
+    keys: Any = {"market": market, "session": session}
+    return lake.read("clean_books", **keys), lake.read("trades", **keys)
+
+
+def _facts(table: pl.DataFrame) -> dict[str, float | int]:
+    labelled = table.drop_nulls("label")
+    names = [name for name, kind in table.schema.items() if kind == pl.Float32 and name != "label"]
+    related = labelled.select(pl.corr(name, "label").fill_nan(None) for name in names).row(0, named=True)
+    correlations = {f"correlation_{name}": float(value) for name, value in related.items() if value is not None}
+    return {"rows": table.height, "rows_own": int(table["own"].sum()), "rows_with_label": labelled.height, **correlations}

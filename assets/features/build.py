@@ -1,0 +1,113 @@
+"""From books and trades to `feature_table`: columns in, one pass of the kernel, columns out."""
+
+from collections.abc import Mapping, Sequence
+from itertools import accumulate
+from typing import Final
+
+import numpy as np
+import polars as pl
+
+from assets.books.schema import LEVELS
+from assets.features.errors import FeaturesError
+from assets.features.indicators import Indicator, indicators
+from assets.features.kernel import Array, Books, Rows, State, Tape, batch, label, prepare
+
+Ticks = tuple[pl.DataFrame, pl.DataFrame]
+"""One market's clean_books and trades."""
+
+_NEVER: Final = np.iinfo(np.int64).max
+
+
+def indicator_names(leaders: Sequence[str]) -> list[str]:
+    """Columns of the default set, in order."""
+    return [indicator.name for indicator in indicators(leaders)]
+
+
+def build(
+    books: pl.DataFrame,
+    trades: pl.DataFrame,
+    leaders: Mapping[str, Ticks],
+    *,
+    tick: int,
+    leader_ticks: Mapping[str, int],
+    horizon_ns: int,
+    open_ns: int | None = None,
+    close_ns: int | None = None,
+    chosen: Sequence[Indicator] | None = None,
+) -> pl.DataFrame:
+    """The session's `feature_table`: a row for each change of the best price or size of the traded market or of a leader.
+
+    Only events of the session count, open_ns <= ts_event < close_ns; a market's first book in it is
+    where its indicators begin. Rows exist from the traded market's first whole book on (two sides
+    that do not touch). The label is null where one horizon later is past the session's last instant,
+    or past the traded market's last known book event if that is earlier: what came then is not known.
+
+    Args:
+        books: `clean_books` of the traded market; trades: its `trades`.
+        leaders: the same of each leader, by its name.
+        tick: price step of the traded market in 1e-9; leader_ticks: of each leader.
+        horizon_ns: how far ahead the label looks.
+        open_ns: the session's first instant; close_ns: the first instant after it; None: as far as the books go.
+        chosen: indicators, instead of the default set of these leaders.
+
+    Raises:
+        FeaturesError: a leader without a price step.
+    """
+    chosen = indicators(list(leaders)) if chosen is None else chosen
+    for name in leaders:
+        if name not in leader_ticks:
+            raise FeaturesError(f"leader {name} has no tick size: give it one in leader_ticks")
+    state = prepare(chosen, list(leaders), [tick, *(leader_ticks[name] for name in leaders)])
+    pairs = [(books, trades), *leaders.values()]
+    session = [(_within(pair[0], open_ns, close_ns), _within(pair[1], open_ns, close_ns)) for pair in pairs]
+    rows = _rows(sum(pair[0].height for pair in session), len(chosen))
+    own = session[0][0].filter(pl.col("bid_px_00") < pl.col("ask_px_00"))
+    count, labels = 0, np.empty(rows.ts.size, np.float32)
+    if own.height:
+        count = batch(state, _books([pair[0] for pair in session], state), _tape([pair[1] for pair in session]), rows)
+        end = min(books["ts_event"][-1], _NEVER if close_ns is None else close_ns - 1)
+        quotes = (own[column].to_numpy() for column in ("ts_event", "bid_px_00", "ask_px_00"))
+        label(rows, count, *quotes, (horizon_ns, end), float(tick), labels)
+    columns = {"ts_event": rows.ts, "row": rows.row, "own": rows.own, "bid_px": rows.bid, "ask_px": rows.ask, "label": labels}
+    columns |= {indicator.name: values for indicator, values in zip(chosen, rows.values, strict=True)}
+    table = pl.DataFrame({name: values[:count] for name, values in columns.items()})
+    return table.with_columns(pl.col("label").fill_nan(None))
+
+
+def _within(frame: pl.DataFrame, open_ns: int | None, close_ns: int | None) -> pl.DataFrame:
+    if open_ns is None and close_ns is None:
+        return frame
+    return frame.filter(pl.col("ts_event").is_between(open_ns or 0, _NEVER if close_ns is None else close_ns, closed="left"))
+
+
+def _rows(most: int, indicators: int) -> Rows:
+    kinds = {"ts": np.int64, "row": np.uint32, "own": np.bool_, "bid": np.int64, "ask": np.int64}
+    return Rows(**{name: np.empty(most, kind) for name, kind in kinds.items()}, values=np.empty((indicators, most), np.float32))
+
+
+def _start(frames: Sequence[pl.DataFrame]) -> Array:
+    return np.array([0, *accumulate(frame.height for frame in frames)], dtype=np.int64)
+
+
+def _column(frames: Sequence[pl.DataFrame], name: str) -> Array:
+    # One market's column after the other's; without a copy where there is one market and no null.
+    values = pl.concat([frame[name].fill_null(0) for frame in frames], rechunk=True).to_numpy()
+    values.flags.writeable = False  # some are already, and numba compiles each kind anew
+    return values
+
+
+def _books(frames: Sequence[pl.DataFrame], state: State) -> Books:
+    depth = int(state.now["depth"][0])
+
+    def levels(kind: str) -> tuple[Array, ...]:
+        read = [_column(frames, f"{kind}_{level:02d}") for level in range(depth)]
+        return tuple(read + [read[0][:0]] * (LEVELS - depth))  # always ten, so that the kernel is compiled once
+
+    return Books(
+        _start(frames), _column(frames, "ts_event"), _column(frames, "row"),
+        *(levels(kind) for kind in ("bid_px", "ask_px", "bid_sz", "ask_sz", "bid_ct", "ask_ct")),
+    )  # fmt: skip
+
+
+def _tape(frames: Sequence[pl.DataFrame]) -> Tape:
+    return Tape(_start(frames), *(_column(frames, name) for name in ("ts_event", "row", "price", "size", "aggressor")))

@@ -1,0 +1,226 @@
+"""What an indicator is: a name, a formula, its parameters, and one compiled step.
+
+An indicator reads one market and gives one number, in which positive means up and zero means no
+opinion. Its step is compiled into the one loop of `assets.features.kernel`, which calls it at
+each book event of any market, in time's order, and which both the batch and the stream run.
+
+Everything that remembers is a decayed sum, S <- S * exp(-dt / tau) + flow: constant memory, no
+look-back window, and exactly odd, so a mirrored market gives exactly the negated value.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar, Final
+
+import numpy as np
+from numba import njit
+
+from assets.features.errors import FeaturesError
+
+_FADED: Final = 1e-9
+"""A decayed sum below this is nothing: a billionth of a contract or tick, twenty tau and more after its flow. Without it
+sums would fade into denormal numbers, which are slow and make noise of a ratio."""
+
+CELLS: Final = 4
+"""Float64 cells of memory an indicator has: enough for a regression's two moments and two decayed sums."""
+
+Levels = np.ndarray
+"""Float64 (10,), best level first."""
+
+
+class Book:
+    """One market's book; prices in ticks. A level that does not exist has size and count 0 and price NaN; level 0 always exists."""
+
+    bid: Levels
+    ask: Levels
+    bid_size: Levels
+    ask_size: Levels
+    bid_count: Levels
+    ask_count: Levels
+
+
+class Trades:
+    """One market's trades since the step before."""
+
+    buys: float
+    """Trades in which the buyer took."""
+    sells: float
+    buy_volume: float
+    """Contracts that takers bought."""
+    sell_volume: float
+    volume: float
+    """Contracts traded, whoever took."""
+    premium: float
+    """Sum of size * (price - mid), in contracts * ticks; the mid is that of the book before the trade."""
+
+
+class Market:
+    """What a step sees of a market: its book now, its book one event before, and the trades between.
+
+    At an event of another market `before` equals `now`, and there may be trades.
+    """
+
+    now: Book
+    before: Book
+    trades: Trades
+    last: float
+    """Price of the last trade, in ticks; NaN before the first."""
+    tick: float
+    """Price step in 1e-9."""
+    known: int
+    """1 from the market's first book on."""
+
+
+class Slot:
+    """What is an indicator's own: parameters as decays over the time since the step before, and memory."""
+
+    keep: float
+    """exp(-dt / tau): what is left of a decayed sum."""
+    slow: float
+    """exp(-dt / slow)."""
+    share: float
+    """tau / slow."""
+    levels: int
+    memory: Levels
+    """Float64 (CELLS,), zero at the start of a session."""
+    value: float
+    market: int
+    """Place of its market: 0 the traded one, then the leaders."""
+    column: int
+    """Place among the caller's indicators."""
+    keep_at: int
+    """Place of its tau, and of its slow, among the time constants in use."""
+    slow_at: int
+
+
+def record(cls: type, levels: int) -> np.dtype:
+    """The record that numba sees for one of the classes above; `levels`: length of its arrays."""
+    kinds = {float: "f8", int: "i8", Levels: ("f8", (levels,))}
+    fields = [(name, kinds.get(kind) or record(kind, levels)) for name, kind in cls.__annotations__.items()]
+    return np.dtype([(name, *kind) if isinstance(kind, tuple) else (name, kind) for name, kind in fields], align=True)
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A parameter that an indicator takes, its unit and the range it is allowed."""
+
+    name: str
+    unit: str
+    low: float
+    high: float
+
+
+TAU: Final = Parameter("tau", "s", 0.01, 3600.0)
+SLOW: Final = Parameter("slow", "s", 1.0, 36_000.0)
+USUAL_SLOW: Final = 300.0
+"""Seconds over which a market's own scale is learnt where nothing else is said: long against every tau in use, short against
+a session. It is then left out of the name."""
+
+LEVELS: Final = Parameter("levels", "levels", 1, 10)
+
+CLASSES: Final[list[type["Indicator"]]] = []
+"""Every indicator there is, in the order of definition: a class enters by being defined."""
+
+
+@dataclass(frozen=True)
+class Indicator:
+    """One indicator with its parameters, of the traded market or of a leader.
+
+    A subclass says in its docstring the formula and its source, and sets the class attributes. Its
+    `_step` is plain Python that numba compiles.
+
+    Raises:
+        FeaturesError: a parameter that the class does not take, or one out of range.
+    """
+
+    leader: str = ""
+    tau: float = 0.0
+    slow: float = 0.0
+    levels: int = 0
+
+    stem: ClassVar[str]
+    """What the name begins with."""
+    unit: ClassVar[str]
+    lo: ClassVar[float]
+    """Smallest |value| that matters: where the first of the logarithmic buckets of the curves ends."""
+    hi: ClassVar[float]
+    """|value| from which on all is one bucket."""
+    revision: ClassVar[int] = 1
+    """Raised when the formula changes: statistics of different versions are never added."""
+    parameters: ClassVar[tuple[Parameter, ...]] = ()
+    defaults: ClassVar[tuple[dict[str, Any], ...]] = ({},)
+    """Parameter values of the default set, taken from the traded market."""
+    leader_defaults: ClassVar[tuple[dict[str, Any], ...]] = ()
+    """Parameter values of the default set, taken from each leader."""
+    compiled: ClassVar[Callable[[Market, Market, Slot], float]]
+    """`_step`, as numba takes it."""
+
+    @staticmethod
+    def _step(market: Market, own: Market, mine: Slot) -> float:
+        """The value after an event: `market` is the one it is of and has a book, `own` the traded one, `mine` parameters and memory."""
+        raise NotImplementedError
+
+    def __init_subclass__(cls) -> None:
+        """Enter the class into `CLASSES`."""
+        cls.compiled = staticmethod(njit(cls._step))
+        CLASSES.append(cls)
+
+    def __post_init__(self) -> None:
+        """Check the parameters against what the class takes."""
+        taken = {parameter.name: parameter for parameter in self.parameters}
+        if "slow" in taken and not self.slow:
+            object.__setattr__(self, "slow", USUAL_SLOW)
+        for name in ("tau", "slow", "levels"):
+            value = getattr(self, name)
+            if name not in taken:
+                if value:
+                    raise FeaturesError(f"indicator {self.stem} takes no {name}: it takes {', '.join(taken) or 'no parameter'}")
+            elif not taken[name].low <= value <= taken[name].high:
+                low, high, unit = taken[name].low, taken[name].high, taken[name].unit
+                raise FeaturesError(f"indicator {self.stem}: {name} must be from {low:g} to {high:g} {unit}, not {value:g}")
+
+    @property
+    def name(self) -> str:
+        """Column name: leader, stem, levels, tau and an unusual slow, as far as there are any; `ldr_ofi_500ms`."""
+        slow = self.slow if self.slow != USUAL_SLOW else 0.0
+        parts = [self.leader.lower(), self.stem, str(self.levels or ""), _seconds(self.tau), _seconds(slow)]
+        return "_".join(part for part in parts if part)
+
+    @property
+    def version(self) -> str:
+        """Changes with the formula, its parameters and its scale."""
+        return f"{self.name}.{self.revision}[{self.lo:g},{self.hi:g}]"
+
+
+def _seconds(value: float) -> str:
+    if not value:
+        return ""
+    return f"{value:.0f}s" if value == int(value) else f"{value * 1000:g}ms".replace(".", "_")
+
+
+@njit
+def remember(mine, cell, keep, flow):  # type: ignore[no-untyped-def]
+    """Decayed sum in a cell of the indicator's memory: S <- S * keep + flow; returns S."""
+    left = mine.memory[cell] * keep
+    total = (left if abs(left) > _FADED else 0.0) + flow
+    mine.memory[cell] = total
+    return total
+
+
+@njit
+def mid(book):  # type: ignore[no-untyped-def]
+    """Middle of the best prices, in ticks."""
+    return (book.bid[0] + book.ask[0]) / 2.0
+
+
+@njit
+def moved(market):  # type: ignore[no-untyped-def]
+    """Change of the market's mid by this event, in ticks; zero at the events of other markets."""
+    return mid(market.now) - mid(market.before)
+
+
+@njit
+def imbalance(up, down):  # type: ignore[no-untyped-def]
+    """(up - down) / (up + down), from -1 to 1; zero where there is neither."""
+    both = up + down
+    return (up - down) / both if both > 0.0 else 0.0
