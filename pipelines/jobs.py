@@ -66,13 +66,13 @@ _DESCRIPTIONS: Final = {
 def schedules(desk: Desk, defined: dict[str, Any]) -> list[dg.ScheduleDefinition]:
     """Nightly for the last session, weekly retraining for the week to come; off until switched on in the UI."""
     weekly = {**_NIGHT, "day_of_week": _SATURDAY} if desk.retrain == "weekly" else _NIGHT
+    nightly = "Records the last session."
+    retrain = "Trains the model of the period to come on the sessions before it."
     return [
-        dg.build_schedule_from_partitioned_job(defined["record_session"], name="nightly", description="Records the last session.", **_NIGHT),
-        dg.build_schedule_from_partitioned_job(
-            defined["retrain"], name="weekly_retrain", description="Trains the model of the period to come on the sessions before it.", **weekly
-        ),
+        dg.build_schedule_from_partitioned_job(defined["record_session"], name="nightly", description=nightly, **_NIGHT),
+        dg.build_schedule_from_partitioned_job(defined["retrain"], name="weekly_retrain", description=retrain, **weekly),
         _score_schedule(desk, defined["score_models"]),
-    ]  # fmt: skip
+    ]
 
 
 def _score_schedule(desk: Desk, job: Any) -> dg.ScheduleDefinition:

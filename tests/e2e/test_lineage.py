@@ -75,7 +75,8 @@ def test_cash_and_position_follow_from_fills(desk: Desk) -> None:
             select session, sum(side * quantity) as position, sum(-side * quantity * price * 50 - fee) as cash from fills group by session
         ),
         closing as (select session, arg_max(position, ts_event) as position, arg_max(cash, ts_event) as cash from equity group by session)
-        select account.position, account.cash, closing.position as told_position, closing.cash as told_cash from account join closing using (session)
+        select account.position, account.cash, closing.position as told_position, closing.cash as told_cash
+        from account join closing using (session)
         """,
     )
     assert told.height > 0

@@ -38,7 +38,9 @@ def definitions(desk: Desk) -> dg.Definitions:
 
 def test_the_lineage_is_the_house(definitions: dg.Definitions) -> None:
     graph = definitions.resolve_asset_graph()
-    told = {key.to_user_string(): sorted(parent.to_user_string() for parent in graph.get(key).parent_keys) for key in graph.get_all_asset_keys()}
+    told = {
+        key.to_user_string(): sorted(parent.to_user_string() for parent in graph.get(key).parent_keys) for key in graph.get_all_asset_keys()
+    }
     assert {name: told[name] for name in LINEAGE} == LINEAGE
 
 
