@@ -1,0 +1,165 @@
+"""The Dagster shell of the top floor: one report a session, and the desk's pages."""
+
+import datetime as dt
+from typing import Any, Final
+
+import dagster as dg
+import pandera.polars as pa
+import polars as pl
+
+from assets.books.schema import BookQuality
+from assets.calendar import Calendar
+from assets.curves.schema import CurveModel, ModelScores
+from assets.desk import Desk, DeskError
+from assets.lake import Lake, LakeError, check
+from assets.reports.history import DeskTables, desk_page, week_page, weeks
+from assets.reports.page import Link, ReportError, write
+from assets.reports.picture import picture
+from assets.reports.schema import PerformanceReport
+from assets.reports.session import SessionTables, session_page
+from assets.reports.statistics import sessions_a_year, sharpe, weekly_table
+
+_OWNERS: Final = ["team:desk"]
+_SESSION_INPUTS: Final = ("simulated_fills", "predictions", "feature_table")
+
+
+def performance_report(desk: Desk) -> dg.AssetsDefinition:
+    """The traded market's `performance_report`, and its page, session by session."""
+    market = desk.traded
+
+    @dg.asset(
+        key=[market, "performance_report"],
+        group_name="reports",
+        description="One line a session: P&L after fees, where it came from, what it risked; and the page a person reads.",
+        kinds={"polars", "plotly"},
+        owners=_OWNERS,
+        tags={"market": market, "layer": "reports"},
+        code_version="1",
+        partitions_def=Calendar(desk).traded_partitions,
+        deps=[dg.AssetKey([market, table]) for table in _SESSION_INPUTS],
+    )
+    def asset(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+        session = dt.date.fromisoformat(context.partition_key)
+        try:
+            return _report_session(desk, session)
+        except (LakeError, ReportError, DeskError) as error:
+            raise dg.Failure(description=str(error), allow_retries=False) from error
+
+    return asset
+
+
+def desk_report(desk: Desk) -> dg.AssetsDefinition:
+    """The pages of every week and of the desk's whole history, from what the lake has published."""
+    market = desk.traded
+
+    @dg.asset(
+        key="desk_report",
+        group_name="reports",
+        description="The desk's pages: weeks, equity curve, drawdown, whether it may be luck, the model and its rivals, the data.",
+        kinds={"plotly"},
+        owners=_OWNERS,
+        tags={"market": market, "layer": "reports"},
+        code_version="1",
+        deps=[*(dg.AssetKey([market, table]) for table in ("performance_report", "curve_model", "model_scores")), dg.AssetKey("warehouse")],
+    )
+    def asset() -> dg.MaterializeResult:
+        try:
+            tables = read_desk(desk)
+            write(desk.reports / "index.html", desk_page(tables))
+            for monday in weeks(tables):
+                write(desk.reports / f"week-{monday}.html", week_page(tables, monday))
+        except (LakeError, ReportError, DeskError) as error:
+            raise dg.Failure(description=str(error), allow_retries=False) from error
+        return dg.MaterializeResult(metadata=_desk_metadata(desk, tables))
+
+    return asset
+
+
+def checks(desk: Desk, market: str) -> list[dg.AssetChecksDefinition]:
+    """The contract of the published partition, held again for the record."""
+    key = dg.AssetKey([market, "performance_report"])
+
+    @dg.asset_check(
+        asset=key,
+        name="contract",
+        description="The published row keeps the contract PerformanceReport.",
+        partitions_def=Calendar(desk).traded_partitions,
+    )
+    def contract(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
+        try:
+            report = Lake(desk.lake).read("performance_report", market=market, session=context.partition_key)
+            check(report, PerformanceReport, f"performance_report {market} {context.partition_key}")
+        except LakeError as error:
+            return dg.AssetCheckResult(passed=False, description=str(error))
+        return dg.AssetCheckResult(passed=True)
+
+    return [contract]
+
+
+def read_desk(desk: Desk) -> DeskTables:
+    """Every published row that the desk's pages tell of."""
+    lake = Lake(desk.lake)
+    return DeskTables(
+        desk=desk.name,
+        name=desk.traded,
+        provenance=desk.provenance,
+        per_year=sessions_a_year(desk),
+        trials=desk.trading.tuning_trials,
+        reports=_all(lake, "performance_report", PerformanceReport, desk.traded, "session"),
+        curves=_all(lake, "curve_model", CurveModel, desk.traded, "period"),
+        scores=_all(lake, "model_scores", ModelScores, desk.traded, "period"),
+        quality=_all(lake, "book_quality", BookQuality, desk.traded, "session"),
+    )
+
+
+def _report_session(desk: Desk, session: dt.date) -> dg.MaterializeResult:
+    lake, market, calendar = Lake(desk.lake), desk.traded, Calendar(desk)
+    keys: Any = {"market": market, "session": session}
+    if calendar.window(market, session) is None:
+        lake.write("performance_report", PerformanceReport.empty(), PerformanceReport, **keys)
+        return dg.MaterializeResult(metadata={"session": "no session"})
+    period = calendar.period_of(session)
+    tables = SessionTables(
+        name=market,
+        market=desk.markets[market],
+        session=session,
+        provenance=desk.provenance,
+        orders=lake.read("orders", **keys),
+        fills=lake.read("fills", **keys),
+        equity=lake.read("equity", **keys),
+        predictions=lake.read("predictions", **keys),
+        quotes=lake.read("feature_table", columns=["ts_event", "bid_px", "ask_px"], **keys),
+        curves=lake.read("curve_model", market=market, period=period) if lake.exists("curve_model", market=market, period=period) else None,
+    )
+    report = tables.summarise()
+    monday = session - dt.timedelta(days=session.weekday())
+    links = (Link("The desk", "index.html"), Link(f"Week of {monday}", f"week-{monday}.html"))
+    page = desk.reports / f"session-{session}.html"
+    # The page first: where there is a row, there is the page that it leads to.
+    write(page, session_page(tables, report, links=links, warehouse=True))
+    lake.write("performance_report", report, PerformanceReport, **keys)
+    row = report.row(0, named=True)
+    told = {name: float(value) for name, value in row.items() if isinstance(value, int | float)}
+    day = dg.MetadataValue.md(picture(tables.equity, row))
+    return dg.MaterializeResult(metadata={**told, "page": dg.MetadataValue.path(page), "day": day})
+
+
+def _desk_metadata(desk: Desk, tables: DeskTables) -> dict[str, dg.MetadataValue | float | int]:
+    net = tables.reports["net_pnl"].to_numpy()
+    ratio = sharpe(net, tables.per_year)
+    weeks_table = weekly_table(tables.reports, tables.per_year).with_columns(pl.col("week").cast(pl.String))
+    return {
+        "sessions": len(net),
+        "net_pnl": float(net.sum()),
+        **({"sharpe": ratio} if ratio is not None else {}),
+        "page": dg.MetadataValue.path(desk.reports / "index.html"),
+        "weeks": dg.MetadataValue.table([dg.TableRecord(row) for row in weeks_table.to_dicts()]),
+    }
+
+
+def _all(lake: Lake, table: str, contract: type[pa.DataFrameModel], market: str, key: str) -> pl.DataFrame:
+    """Every partition of a market below one another, each with its date in the column `key`."""
+    days = [dt.date.fromisoformat(keys[key]) for keys in lake.partitions(table) if keys["market"] == market]
+    where: Any = [{"market": market, key: day} for day in days]
+    none = contract.empty().with_columns(pl.lit(None, pl.Date).alias(key))
+    return pl.concat([none, *(lake.read(table, **keys).with_columns(pl.lit(keys[key]).alias(key)) for keys in where)])

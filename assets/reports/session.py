@@ -1,0 +1,238 @@
+"""The page of one session, from its frames alone."""
+
+import datetime as dt
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+
+from assets.desk import Market
+from assets.reports import figures, origin
+from assets.reports.page import Card, Exhibit, Link, Page, Section, Table, money, number, percent, plain, render, write
+from assets.reports.statistics import scoreboard
+from assets.reports.summary import summarise
+
+
+@dataclass(frozen=True)
+class SessionTables:
+    """What a session left in the lake, or what `tickline try` has in hand."""
+
+    name: str
+    """Of the market, as the desk calls it."""
+    market: Market
+    session: dt.date
+    provenance: str
+    orders: pl.DataFrame
+    fills: pl.DataFrame
+    equity: pl.DataFrame
+    predictions: pl.DataFrame
+    quotes: pl.DataFrame
+    """ts_event, bid_px, ask_px at each change of the traded market's best prices."""
+    curves: pl.DataFrame | None = None
+    """Rows of `curve_model`, when the desk's model has curves."""
+    unit: str = "USD"
+
+    def summarise(self) -> pl.DataFrame:
+        """The session's row of `performance_report`."""
+        frames = (self.orders, self.fills, self.equity, self.predictions)
+        return summarise(*frames, self.market, provenance=self.provenance, unit=self.unit)
+
+
+def write_try_page(path: Path, tables: SessionTables) -> pl.DataFrame:
+    """Page of one session at `path`, without a desk, a lake or a warehouse; returns the session's row of `performance_report`.
+
+    Raises:
+        ReportError: the file cannot be written.
+    """
+    report = tables.summarise()
+    write(path, session_page(tables, report))
+    return report
+
+
+def session_page(tables: SessionTables, report: pl.DataFrame, *, links: tuple[Link, ...] = (), warehouse: bool = False) -> str:
+    """HTML of one session.
+
+    Args:
+        tables: the session's frames.
+        report: its row of `performance_report`.
+        links: pages that belong to it.
+        warehouse: whether there is one, so that the SQL under each figure can be run.
+    """
+    sql = _queries(tables) if warehouse else {}
+    sections = [
+        Section("Result", [headline(report), *_result(tables, sql)]),
+        Section("Where it came from", _origin(tables, sql)),
+    ]
+    if tables.curves is not None and tables.curves.height:
+        sections.append(Section("The model", curve_exhibits(tables.curves, sql.get("curves"))))
+    day = f"{tables.session:%A} {tables.session.day} {tables.session:%B %Y}"
+    footer = "Times are UTC. Made by tickline from the session's published tables."
+    return render(Page(f"{tables.name}, {day}", lead(report), tables.provenance, sections, links, footer))
+
+
+def lead(report: pl.DataFrame) -> str:
+    """The session, or several, in two sentences."""
+    fills, contracts = int(report["fills"].sum()), int(report["contracts"].sum())
+    if not fills:
+        return "No order was filled, so nothing was earned and nothing lost."
+    unit = report["unit"][0]
+    net, fees, hold = (float(report[name].sum()) for name in ("net_pnl", "fees", "hold_pnl"))
+    held = "One contract held from first quote to last" + (" of each session" if report.height > 1 else "")
+    earned = f"{money(net)} {unit} after {fees:,.2f} of fees, on {fills:,} fills of {contracts:,} contracts"
+    return f"{earned}. {held} would have made {money(hold)}."
+
+
+def headline(report: pl.DataFrame) -> list[Card]:
+    """The figures that stand on top, added up over the rows of `performance_report`."""
+    if not report.height:
+        return [Card("Net P&L", money(None), "no session")]
+
+    def total(name: str) -> float:
+        return float(report[name].sum())
+
+    # One stretch holds every row, whatever their dates.
+    shares = scoreboard(report.with_columns(session=dt.date(2000, 1, 3)), "1w").row(0, named=True)
+    wins, losses = int(total("wins")), int(total("losses"))
+    mean_win = total("win_pnl") / wins if wins else None
+    mean_loss = total("loss_pnl") / losses if losses else None
+    most = int(report["max_position"].to_numpy().max())
+    return [
+        Card("Net P&L", money(total("net_pnl")), f"{report['unit'][0]}, after fees"),
+        Card("Gross P&L", money(total("gross_pnl")), f"fees {total('fees'):,.2f}"),
+        Card("Fills", f"{total('fills'):,.0f}", f"{total('round_trips'):,.0f} round trips"),
+        Card("Maker share", percent(shares["maker_share"]), "of contracts"),
+        Card("Cancelled", percent(shares["cancelled_share"]), f"of {total('orders'):,.0f} orders"),
+        Card("Won / lost", f"{wins:,} / {losses:,}", f"mean {money(mean_win)} / {money(mean_loss)}"),
+        Card("Long half", money(total("long_pnl")), "bought first"),
+        Card("Short half", money(total("short_pnl")), "sold first"),
+        Card("Worst fall", money(-float(report["max_drawdown"].to_numpy().max())), "within a session"),
+        Card("One contract held", money(total("hold_pnl")), "the comparison"),
+        Card("Mean position", number(2)(float(report["mean_position"].to_numpy().mean())), f"contracts; most {most}"),
+        Card("R² of prediction", number(4)(shares["r2"]), "out of sample"),
+    ]
+
+
+def _queries(tables: SessionTables) -> dict[str, str]:
+    """The SQL that gives what each figure shows, on the published warehouse."""
+    market, day = tables.name, tables.session
+    monday = day - dt.timedelta(days=day.weekday())
+    where = f"where market = '{market}' and session = date '{day}'"
+    later = ",\n".join(
+        f"       sum(side * ({mid} - price) * quantity) filter ({mid} is not null)\n"
+        f"       / sum(quantity) filter ({mid} is not null) / 1e9 * {tables.market.multiplier} as after_{seconds}s"
+        for seconds, mid in origin.HORIZONS.items()
+    )
+    return {
+        "price": f"select ts_event, (bid_px + ask_px) / 2e9 as mid from feature_table\n{where} order by ts_event;\n\n"
+        f"select ts_event, side, price / 1e9 as price, quantity, liquidity, position from fills\n{where} order by ts_event",
+        "pnl": f"select ts_event, equity / 1e9 as net from equity\n{where} order by ts_event",
+        "drawdown": "with worth as (select *, greatest(0, max(equity) over (order by ts_event rows unbounded preceding)) as peak\n"
+        f"from equity\n{where})\nselect ts_event, (equity - peak) / 1e9 as below_peak from worth order by ts_event",
+        "position": f"select ts_event, position from equity\n{where} order by ts_event",
+        "markouts": f"select side,\n{later}\nfrom fills {where} group by rollup (side)",
+        "curves": "select indicator, bucket, lower, upper, count, mean, value, error from curve_model\n"
+        f"where market = '{market}' and period in (date '{monday}', date '{day}') order by indicator, bucket",
+    }
+
+
+def _result(tables: SessionTables, sql: dict[str, str]) -> list[Exhibit]:
+    unit = tables.unit
+    exhibits = [
+        Exhibit(
+            "price",
+            "Price, with every buy and sell",
+            "The line is the middle of best bid and ask, thinned to what a screen can show; no fill is left out. Triangles up are "
+            "buys, down are sells; full ones rested in the book, hollow ones took. Drag to zoom, double-click to go back; the figures "
+            "below follow.",
+            figures.price(tables.quotes, tables.fills),
+            sql.get("price"),
+        ),
+        Exhibit(
+            "pnl",
+            f"Cumulative P&L, {unit}",
+            "Net is what the account is worth after fees, what it holds marked at the mid. The gap up to the dashed line is what fees "
+            "took; the dotted line is one contract bought at the first mid and kept.",
+            figures.pnl(tables.equity, tables.fills, tables.market, unit),
+            sql.get("pnl"),
+        ),
+        Exhibit(
+            "drawdown",
+            "Drawdown",
+            "How far net P&L stood below the highest it had been. Zero is a new high.",
+            figures.session_drawdown(tables.equity, unit),
+            sql.get("drawdown"),
+        ),
+        Exhibit("position", "Contracts held", "Above zero long, below short.", figures.position(tables.equity), sql.get("position")),
+    ]
+    figures.share_clock([exhibit.figure for exhibit in exhibits if exhibit.figure], [tables.quotes, tables.equity])
+    return exhibits
+
+
+def _origin(tables: SessionTables, sql: dict[str, str]) -> list[Exhibit | Table]:
+    told = origin.explained(tables.fills, tables.orders, tables.market)
+    kept = {
+        "fills": ("Fills", number()),
+        "contracts": ("Contracts", number()),
+        "edge": ("At the fill", money),
+        "markout_10s": ("After 10 s", money),
+        "markout_60s": ("After 60 s", money),
+        "paid": ("Fee", number(2)),
+    }
+    unit = f"{tables.unit} a contract"
+
+    def table(title: str, how: str, by: pl.Expr, key: tuple[str, origin.Teller]) -> Table:
+        return Table(title, f"{how} Mean {unit}, before fees.", origin.breakdown(told, by), {"key": key, **kept})
+
+    return [
+        Exhibit(
+            "markouts",
+            f"What a fill was worth as time went on, {unit}",
+            "Mean of side × (mid later − price), before fees. It begins with what the order earned of the spread; a line that falls means "
+            "that the market went against the fills, and one that ends below the fee means that the fills lost money.",
+            figures.markouts(origin.markouts(told), tables.unit),
+            sql.get("markouts"),
+        ),
+        table("By hour", "Hour of the day, UTC.", origin.by_hour(), ("Hour", number())),
+        table("By side", "Bought or sold, resting (maker) or taking (taker).", origin.by_side(), ("Side", plain)),
+        table(
+            "By place in the queue", "Contracts ahead when the order arrived, from this many on.", origin.by_queue(), ("Ahead", number())
+        ),
+        table(
+            "By score",
+            "Fills in four equal parts by the score that sent their order, 1 the lowest.",
+            origin.by_score(),
+            ("Quarter", number()),
+        ),
+    ]
+
+
+def curve_exhibits(curves: pl.DataFrame, sql: str | None) -> list[Exhibit | Table]:
+    """A small figure for each indicator, the one that moves the prediction most first.
+
+    Args:
+        curves: rows of `curve_model` of one period.
+        sql: the query that gives them.
+    """
+    ranked = importance(curves)
+    first, last = curves["first_session"][0], curves["last_session"][0]
+    table = Table(
+        "What each indicator adds",
+        f"Trained on {first} to {last}. Weight is the root mean square of what the indicator's curve adds to the predicted move, in ticks. "
+        "In the figures: dots are the mean move in a bucket of |indicator|, larger with more rows; the line is the joint fit, which holds "
+        "only what the other indicators do not explain, with its 95 % band.",
+        ranked,
+        {"indicator": ("Indicator", plain), "weight": ("Weight", number(4)), "rows": ("Rows", number())},
+        sql,
+    )
+    small = [
+        Exhibit(f"curve-{place}", indicator, "", figures.curve(curves.filter(pl.col("indicator") == indicator)), small=True)
+        for place, indicator in enumerate(ranked["indicator"])
+    ]
+    return [table, *small]
+
+
+def importance(curves: pl.DataFrame) -> pl.DataFrame:
+    """Indicators by the root mean square of their curve over the training rows, in ticks: indicator, weight, rows."""
+    rows = pl.col("count").sum()
+    weight = pl.when(rows > 0).then(((pl.col("value") ** 2 * pl.col("count")).sum() / rows).sqrt()).otherwise(0.0)
+    return curves.group_by("indicator").agg(weight=weight, rows=rows).sort("weight", "indicator", descending=[True, False])

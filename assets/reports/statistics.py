@@ -1,0 +1,195 @@
+"""What a series of sessions says: return, risk, and how likely it is that it was luck.
+
+Every function takes daily P&L as an array, one number a session, in any one unit. A figure that the
+series is too short or too flat to carry is None, never a zero that looks like a result.
+"""
+
+import math
+from dataclasses import dataclass
+from statistics import NormalDist
+from typing import Final
+
+import numpy as np
+import polars as pl
+
+from assets.desk import Desk
+
+Pnl = np.ndarray[tuple[int], np.dtype[np.float64]]
+
+SESSIONS_A_YEAR: Final = 252
+"""Sessions of a weekday market in a year, the usual base of an annual Sharpe ratio."""
+
+DAYS_A_YEAR: Final = 365
+"""Sessions of a market that never closes."""
+
+BOOTSTRAP_DRAWS: Final = 10_000
+"""Resampled histories: the ends of a 95 % interval then move by about 1 % of its width between seeds."""
+
+_NORMAL: Final = NormalDist()
+_EULER_GAMMA: Final = 0.5772156649015329
+
+
+def sessions_a_year(desk: Desk) -> int:
+    """The factor that makes a figure of the desk's sessions annual."""
+    return DAYS_A_YEAR if desk.every_day else SESSIONS_A_YEAR
+
+
+def sharpe(pnl: Pnl, per_year: int = 1) -> float | None:
+    """Mean over standard deviation (n - 1) of session P&L, times sqrt(per_year); the riskless rate is taken as zero."""
+    deviation = float(np.std(pnl, ddof=1)) if len(pnl) > 1 else 0.0
+    return float(np.mean(pnl)) / deviation * math.sqrt(per_year) if deviation > 0 else None
+
+
+def sortino(pnl: Pnl, per_year: int = 1) -> float | None:
+    """Mean over the root mean square of the losing sessions (zero for the others), times sqrt(per_year)."""
+    downside = math.sqrt(float(np.mean(np.minimum(pnl, 0.0) ** 2))) if len(pnl) else 0.0
+    return float(np.mean(pnl)) / downside * math.sqrt(per_year) if downside > 0 else None
+
+
+@dataclass(frozen=True)
+class Drawdown:
+    """The deepest fall of cumulative P&L: the sessions (by index) after which it stood at peak and trough; peak -1 is the start."""
+
+    depth: float
+    peak: int
+    trough: int
+
+
+def max_drawdown(pnl: Pnl) -> Drawdown | None:
+    """Deepest fall of cumulative P&L below its highest point so far, zero at the start included; None if it never fell."""
+    worth = np.concatenate([[0.0], np.cumsum(pnl)])
+    below = np.maximum.accumulate(worth) - worth
+    trough = int(np.argmax(below))
+    if below[trough] <= 0:
+        return None
+    return Drawdown(float(below[trough]), int(np.argmax(worth[: trough + 1])) - 1, trough - 1)
+
+
+def t_statistic(pnl: Pnl) -> float | None:
+    """Of the hypothesis that mean session P&L is zero: Sharpe per session times sqrt(sessions)."""
+    ratio = sharpe(pnl)
+    return None if ratio is None else ratio * math.sqrt(len(pnl))
+
+
+def bootstrap_interval(pnl: Pnl, *, level: float = 0.95, draws: int = BOOTSTRAP_DRAWS, seed: int = 0) -> tuple[float, float] | None:
+    """Interval of mean session P&L: whole sessions drawn with replacement, percentile method (Efron 1979).
+
+    A session is the block: what happens within one hangs together and is never torn apart.
+    """
+    if len(pnl) < 2:
+        return None
+    generator = np.random.default_rng(seed)
+    # Multinomial counts say how often each session was drawn: one small matrix product instead of draws x sessions indices.
+    counts = generator.multinomial(len(pnl), np.full(len(pnl), 1 / len(pnl)), size=draws)
+    means = counts @ pnl / len(pnl)
+    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
+
+
+def _standard_error(pnl: Pnl) -> tuple[float, float] | None:
+    """Sharpe per session, and sqrt(1 - g3 SR + (g4 - 1)/4 SR^2), which over sqrt(T - 1) is its standard error (Mertens 2002)."""
+    ratio = sharpe(pnl)
+    if ratio is None:
+        return None
+    centred = pnl - np.mean(pnl)
+    spread = math.sqrt(float(np.mean(centred**2)))
+    skew, kurtosis = (float(np.mean(centred**power)) / spread**power for power in (3, 4))
+    variance = 1 - skew * ratio + (kurtosis - 1) / 4 * ratio**2
+    return (ratio, math.sqrt(variance)) if variance > 0 else None
+
+
+def probabilistic_sharpe(pnl: Pnl, benchmark: float = 0.0) -> float | None:
+    """Probability that the true Sharpe ratio per session is above a benchmark (Bailey and Lopez de Prado 2012).
+
+    Phi((SR - SR0) sqrt(T - 1) / sqrt(1 - g3 SR + (g4 - 1)/4 SR^2)), g4 the raw kurtosis.
+    """
+    estimate = _standard_error(pnl)
+    if estimate is None:
+        return None
+    ratio, scale = estimate
+    return _NORMAL.cdf((ratio - benchmark) * math.sqrt(len(pnl) - 1) / scale)
+
+
+def expected_best_sharpe(trials: int, sessions: int) -> float:
+    """Sharpe per session that the best of N worthless trials is expected to show (Bailey and Lopez de Prado 2014).
+
+    SR0 = sd(SR) ((1 - gamma) z(1 - 1/N) + gamma z(1 - 1/(N e))), with sd(SR) = 1/sqrt(T - 1), its value when
+    nothing is there to be found: the desk keeps what each trial earned, not each trial's P&L by session.
+    """
+    if trials < 2:
+        return 0.0
+    quantile = _NORMAL.inv_cdf
+    best = (1 - _EULER_GAMMA) * quantile(1 - 1 / trials) + _EULER_GAMMA * quantile(1 - 1 / (trials * math.e))
+    return best / math.sqrt(sessions - 1)
+
+
+def deflated_sharpe(pnl: Pnl, trials: int) -> float | None:
+    """Probability that the true Sharpe ratio is above zero, given that this is the best of so many trials."""
+    return probabilistic_sharpe(pnl, expected_best_sharpe(trials, len(pnl))) if len(pnl) > 1 else None
+
+
+def sessions_to_convince(pnl: Pnl, level: float = 0.95) -> int | None:
+    """Sessions after which a Sharpe ratio like this one is above zero at the given level (minimum track record length).
+
+    1 + (1 - g3 SR + (g4 - 1)/4 SR^2) (z / SR)^2, rounded up; None for a Sharpe that is not above zero: no record would do.
+    """
+    estimate = _standard_error(pnl)
+    if estimate is None or estimate[0] <= 0:
+        return None
+    ratio, scale = estimate
+    return math.ceil(1 + (scale * _NORMAL.inv_cdf(level) / ratio) ** 2)
+
+
+def random_trades(reports: pl.DataFrame) -> tuple[float, float]:
+    """Mean and standard deviation of net P&L had a coin decided the direction of each round trip.
+
+    The same trips, the same fees, each trip's gross P&L with a random sign: mean = -fees, variance = sum of squares.
+    """
+    return -float(reports["fees"].sum()), math.sqrt(float(reports["trip_square"].sum()))
+
+
+def scoreboard(reports: pl.DataFrame, every: str, per_year: int = SESSIONS_A_YEAR) -> pl.DataFrame:
+    """Reports added up by calendar stretch.
+
+    Args:
+        reports: rows of `performance_report`, each with its `session` (date).
+        every: "1w" for weeks, keyed by their Monday, "1mo" for months, keyed by their first day.
+        per_year: sessions in a year, for the Sharpe ratio.
+
+    Returns:
+        A row a stretch in which there was a session; a share or ratio with nothing to divide by is null.
+    """
+    share = pl.when(pl.col("contracts").sum() > 0).then(pl.col("maker_contracts").sum() / pl.col("contracts").sum())
+    cancelled = pl.when(pl.col("orders").sum() > 0).then(pl.col("cancelled").sum() / pl.col("orders").sum())
+    deviation = pl.col("net_pnl").std()
+    start = {"1w": "week", "1mo": "month"}[every]
+    return (
+        reports.sort("session")
+        .group_by(pl.col("session").dt.truncate(every).alias(start), maintain_order=True)
+        .agg(
+            sessions=pl.len().cast(pl.Int64),
+            net_pnl=pl.col("net_pnl").sum(),
+            gross_pnl=pl.col("gross_pnl").sum(),
+            fees=pl.col("fees").sum(),
+            trades_a_day=pl.col("fills").mean(),
+            maker_share=share,
+            cancelled_share=cancelled,
+            sharpe=pl.when(deviation > 0).then(pl.col("net_pnl").mean() / deviation * math.sqrt(per_year)),
+            worst_day=pl.col("net_pnl").min(),
+            hold_pnl=pl.col("hold_pnl").sum(),
+            r2=pooled_r2(),
+        )
+    )
+
+
+def weekly_table(reports: pl.DataFrame, per_year: int = SESSIONS_A_YEAR) -> pl.DataFrame:
+    """`scoreboard` by week, the columns of the summary: what came of each week, and whether the prediction was worth anything in it."""
+    columns = ["week", "sessions", "net_pnl", "trades_a_day", "maker_share", "cancelled_share", "sharpe", "worst_day", "r2"]
+    return scoreboard(reports, "1w", per_year).select(columns)
+
+
+def pooled_r2() -> pl.Expr:
+    """R2 of all rows of all sessions together: 1 - sum of squared errors / sum of squared labels."""
+    errors = (pl.col("mse") * pl.col("rows_scored")).sum()
+    squares = pl.col("label_square").filter(pl.col("mse").is_not_null()).sum()
+    return pl.when(squares > 0).then(1 - errors / squares)

@@ -1,0 +1,152 @@
+"""A session's frames from a list of fills: small enough to check by hand, complete enough for a page."""
+
+import datetime as dt
+from collections.abc import Callable, Sequence
+from decimal import Decimal
+
+import numpy as np
+import polars as pl
+import pytest
+
+from assets.curves.schema import CurveModel
+from assets.desk import NS, Market
+from assets.fills.schema import Equity, Fills, Orders
+from assets.reports.session import SessionTables
+
+TICK = 250_000_000
+MARKET = Market(symbol="ESZ6", tick_size=Decimal("0.25"), multiplier=Decimal(50), maker_fee=Decimal("1.50"), taker_fee=Decimal("1.50"))
+DAY = dt.date(2026, 9, 22)
+OPEN = int(dt.datetime(2026, 9, 22, 13, 30, tzinfo=dt.UTC).timestamp()) * NS
+
+Fill = tuple[float, int, float, int, str]
+"""Seconds after the open, side, price, quantity, liquidity."""
+
+
+def fixed(price: float) -> int:
+    return round(price * 4) * TICK
+
+
+def session_tables(
+    fills: Sequence[Fill] = (),
+    mids: Sequence[tuple[float, float]] = ((0, 100.0), (600, 100.0)),
+    *,
+    session: dt.date = DAY,
+    fee: float = 1.5,
+    curves: bool = True,
+) -> SessionTables:
+    """Frames in which the mid is a step function of time, and each fill is its own resting or taking order."""
+    opens = OPEN + (session - DAY).days * 86_400 * NS
+    seconds, levels = np.array([at for at, _ in mids]), [round(mid * 8) * TICK // 2 for _, mid in mids]
+
+    def mid_at(at: float) -> int:
+        return levels[max(0, int(np.searchsorted(seconds, at, "right")) - 1)]
+
+    position = cash = 0
+    rows, orders, equity = [], [], {at: (0, 0, mid) for (at, _), mid in zip(mids, levels, strict=True)}
+    for number, (at, side, price, quantity, liquidity) in enumerate(fills):
+        position += side * quantity
+        paid = round(fee * quantity * NS)
+        cash -= side * fixed(price) * quantity * 50 + paid
+        later = {f"mid_{wait}s": mid_at(at + wait) if at + wait <= seconds[-1] else None for wait in (1, 5, 10, 60)}
+        rows.append(
+            (number, opens + round(at * NS), side, fixed(price), quantity, liquidity, paid, position, cash, mid_at(at), *later.values())
+        )
+        equity[at] = (position, cash, mid_at(at))
+        sent = opens + round((at - 1) * NS)
+        ahead = 7 * number % 40 if liquidity == "maker" else None
+        answer = "resting" if liquidity == "maker" else "filled"
+        orders.append(
+            (2 * number, number, "new", "score", side, fixed(price), quantity, sent, sent, sent, answer, ahead, 0.3 + 0.1 * number, 0.2)
+        )
+        other = 10_000 + number
+        orders.append(
+            (2 * number + 1, other, "cancel", "score", side, fixed(price), quantity, sent, sent, sent, "cancelled", None, None, 0.2)
+        )
+    account, held = [], (0, 0)
+    for at in sorted(equity):
+        filled_or_marked = equity[at]
+        held = filled_or_marked[:2] if any(fill[0] == at for fill in fills) else held
+        mid = mid_at(at)
+        account.append((opens + round(at * NS), *held, mid, held[1] + held[0] * mid * 50))
+    quotes = pl.DataFrame(
+        {
+            "ts_event": [opens + round(at * NS) for at in seconds],
+            "bid_px": [mid - TICK // 2 for mid in levels],
+            "ask_px": [mid + TICK // 2 for mid in levels],
+        },
+        schema={"ts_event": pl.Int64, "bid_px": pl.Int64, "ask_px": pl.Int64},
+    )
+    label = np.linspace(-2, 2, 41, dtype=np.float32)
+    return SessionTables(
+        name="ES",
+        market=MARKET,
+        session=session,
+        provenance="simulated exchange",
+        orders=_frame(Orders, orders),
+        fills=_frame(Fills, rows),
+        equity=_frame(Equity, account),
+        predictions=pl.DataFrame(
+            {"ts_event": opens + np.arange(41) * NS, "row": np.arange(41, dtype=np.uint32), "prediction": label / 2, "label": label}
+        ),
+        quotes=quotes,
+        curves=curve_rows() if curves else None,
+    )
+
+
+def empty_tables() -> SessionTables:
+    """A session of which nothing came: no quote, no order, no fill."""
+    full = session_tables()
+    gone = {name: getattr(full, name).clear() for name in ("orders", "fills", "equity", "predictions", "quotes")}
+    return SessionTables(name="ES", market=MARKET, session=DAY, provenance=full.provenance, **gone)
+
+
+def curve_rows() -> pl.DataFrame:
+    rows = []
+    for strength, indicator in ((0.5, "skew"), (0.1, "order_flow")):
+        edges = [0.001, 0.01, 0.1, 1.0, float("inf")]
+        for bucket in range(4):
+            value = strength * (bucket + 1)
+            seen = (1000 // (bucket + 1), value * 1.1, value, 0.02)
+            first, last = dt.date(2026, 8, 24), dt.date(2026, 9, 18)
+            rows.append(
+                (
+                    indicator,
+                    bucket,
+                    edges[bucket],
+                    edges[bucket + 1],
+                    *seen,
+                    "v1",
+                    "1",
+                    "f" * 64,
+                    first,
+                    last,
+                    9,
+                    0.3,
+                    10.0,
+                    2.0,
+                    1e-9,
+                    0.11,
+                    0.1,
+                )
+            )
+    return _frame(CurveModel, rows)
+
+
+def _frame(contract: type, rows: Sequence[tuple]) -> pl.DataFrame:
+    empty = contract.empty()
+    return contract.validate(pl.DataFrame(list(rows), schema=empty.schema, orient="row"))
+
+
+@pytest.fixture(scope="session")
+def tables() -> Callable[..., SessionTables]:
+    return session_tables
+
+
+@pytest.fixture
+def nothing() -> SessionTables:
+    return empty_tables()
+
+
+@pytest.fixture
+def market() -> Market:
+    return MARKET

@@ -1,0 +1,143 @@
+"""Each statistic against a case worked by hand, and against series that it has nothing to say of."""
+
+import datetime as dt
+import math
+from statistics import NormalDist
+
+import numpy as np
+import polars as pl
+import pytest
+
+from assets.desk import load_desk
+from assets.reports import statistics
+from assets.reports.summary import COLUMNS
+
+PNL = np.array([10.0, -5.0, 15.0, -20.0, 10.0])
+
+
+def test_sharpe_by_hand():
+    # Mean 2, squared deviations 64 + 49 + 169 + 484 + 64 = 830, over n - 1 = 207.5.
+    assert statistics.sharpe(PNL) == pytest.approx(2 / math.sqrt(207.5))
+    assert statistics.sharpe(PNL, 252) == pytest.approx(2 / math.sqrt(207.5) * math.sqrt(252))
+
+
+def test_sortino_by_hand():
+    assert statistics.sortino(PNL) == pytest.approx(2 / math.sqrt((25 + 400) / 5))
+
+
+def test_t_statistic_by_hand():
+    assert statistics.t_statistic(PNL) == pytest.approx(2 / math.sqrt(207.5 / 5))
+
+
+def test_drawdown_by_hand():
+    # 10, 5, 20, 0, 10: from 20 after the third session to 0 after the fourth.
+    assert statistics.max_drawdown(PNL) == statistics.Drawdown(20.0, peak=2, trough=3)
+
+
+def test_a_drawdown_may_begin_at_the_start():
+    assert statistics.max_drawdown(np.array([-4.0, -3.0, 9.0])) == statistics.Drawdown(7.0, peak=-1, trough=1)
+    assert statistics.max_drawdown(np.array([1.0, 0.0, 2.0])) is None
+
+
+@pytest.mark.parametrize("pnl", [[], [3.0], [2.0, 2.0, 2.0]])
+def test_too_short_or_too_flat_a_series_has_no_ratio(pnl):
+    series = np.array(pnl)
+    for figure in (statistics.sharpe, statistics.t_statistic, statistics.probabilistic_sharpe, statistics.sessions_to_convince):
+        assert figure(series) is None
+    assert statistics.deflated_sharpe(series, 24) is None
+
+
+def test_the_bootstrap_holds_the_mean_and_repeats_itself():
+    low, high = statistics.bootstrap_interval(PNL, seed=7)
+    assert low < PNL.mean() < high
+    assert statistics.bootstrap_interval(PNL, seed=7) == (low, high)
+    assert statistics.bootstrap_interval(PNL[:1]) is None
+
+
+def test_the_bootstrap_interval_is_as_wide_as_theory_says():
+    pnl = np.random.default_rng(3).normal(0, 10, 400)
+    low, high = statistics.bootstrap_interval(pnl)
+    assert high - low == pytest.approx(2 * 1.96 * pnl.std() / 20, rel=0.03)
+
+
+def test_probabilistic_sharpe_by_hand():
+    # Symmetric series of +-1 around 0.5: skew 0, raw kurtosis 1, so the estimate's scale is exactly 1.
+    pnl = np.array([1.5, -0.5] * 8)
+    ratio = 0.5 / math.sqrt(16 / 15)
+    assert statistics.probabilistic_sharpe(pnl) == pytest.approx(NormalDist().cdf(ratio * math.sqrt(15)))
+    assert statistics.sessions_to_convince(pnl) == math.ceil(1 + (NormalDist().inv_cdf(0.95) / ratio) ** 2)
+
+
+def test_the_expected_best_of_ten_worthless_trials():
+    # (1 - g) z(0.9) + g z(1 - 1/(10 e)) = 0.422784 * 1.281552 + 0.577216 * 1.789286, over sqrt(100).
+    assert statistics.expected_best_sharpe(10, 101) == pytest.approx((0.422784 * 1.281552 + 0.577216 * 1.789286) / 10, rel=1e-4)
+    assert statistics.expected_best_sharpe(1, 101) == 0
+
+
+def test_the_expected_best_is_what_simulation_finds():
+    noise = np.random.default_rng(1).normal(size=(2000, 24, 60))
+    ratios = noise.mean(axis=2) / noise.std(axis=2, ddof=1)
+    assert statistics.expected_best_sharpe(24, 60) == pytest.approx(ratios.max(axis=1).mean(), rel=0.03)
+
+
+def test_more_trials_make_a_sharpe_less_convincing():
+    one, few, many = (statistics.deflated_sharpe(PNL + 4, trials) for trials in (1, 5, 500))
+    assert one == statistics.probabilistic_sharpe(PNL + 4)
+    assert one > few > many
+
+
+def test_a_losing_record_never_convinces():
+    assert statistics.sessions_to_convince(-PNL) is None
+
+
+def test_a_year_has_the_markets_own_number_of_sessions():
+    desk = load_desk("desk.toml")
+    always = desk.model_copy(update={"markets": {"FLW": desk.markets["FLW"].model_copy(update={"calendar": "24/7"})}})
+    assert (statistics.sessions_a_year(desk), statistics.sessions_a_year(always)) == (252, 365)
+
+
+def reports(days: list[tuple[dt.date, float, int]]) -> pl.DataFrame:
+    """Reports with a date, a net P&L and a number of fills; half of the fills rest, a quarter of the orders fill."""
+    zeros = {name: [0.0] * len(days) for name in COLUMNS}
+    fills = [fills for _, _, fills in days]
+    return pl.DataFrame(zeros).with_columns(
+        session=pl.Series([day for day, _, _ in days], dtype=pl.Date),
+        net_pnl=pl.Series([net for _, net, _ in days], dtype=pl.Float64),
+        fills=pl.Series(fills, dtype=pl.Int64),
+        contracts=pl.Series(fills, dtype=pl.Int64),
+        maker_contracts=pl.Series([count // 2 for count in fills]),
+        orders=pl.Series([count * 4 for count in fills]),
+        cancelled=pl.Series([count * 3 for count in fills]),
+        mse=pl.Series([3.0 if count else None for count in fills], dtype=pl.Float64),
+        rows_scored=pl.Series([10 if count else 0 for count in fills]),
+        label_square=pl.Series([40.0 if count else 0.0 for count in fills]),
+    )
+
+
+def test_weeks_begin_on_monday_and_add_up():
+    monday = dt.date(2026, 9, 21)
+    days = [(monday, 10.0, 4), (monday + dt.timedelta(4), -4.0, 8), (monday + dt.timedelta(7), 5.0, 0)]
+    table = statistics.weekly_table(reports(days))
+    assert table["week"].to_list() == [monday, monday + dt.timedelta(7)]
+    first, second = table.rows(named=True)
+    assert first == {
+        "week": monday,
+        "sessions": 2,
+        "net_pnl": 6.0,
+        "trades_a_day": 6.0,
+        "maker_share": 0.5,
+        "cancelled_share": 0.75,
+        "sharpe": pytest.approx(3 / math.sqrt(98) * math.sqrt(252)),
+        "worst_day": -4.0,
+        "r2": pytest.approx(0.25),
+    }
+    assert (second["maker_share"], second["cancelled_share"], second["sharpe"], second["r2"]) == (None, None, None, None)
+
+
+def test_no_reports_are_no_weeks():
+    assert statistics.weekly_table(reports([])).height == 0
+
+
+def test_random_trades_lose_their_fees():
+    told = reports([(dt.date(2026, 9, 21), 1.0, 4)]).with_columns(fees=pl.lit(6.0), trip_square=pl.lit(25.0))
+    assert statistics.random_trades(told) == (-6.0, 5.0)
