@@ -16,7 +16,7 @@ import numpy as np
 import polars as pl
 import zstandard
 
-from assets.desk import NS
+from assets.desk import NS, UserError
 from assets.ticks.schema import MBO_COLUMNS
 
 UNDEFINED: Final = 2**63 - 1
@@ -46,7 +46,7 @@ _LEVEL: Final = 3
 _EPOCH: Final = dt.date(1970, 1, 1).toordinal()
 
 
-class TicksError(Exception):
+class TicksError(UserError):
     """A vendor file or a source that cannot be used: names the file, market or session, and the remedy."""
 
 
@@ -245,7 +245,7 @@ def _decompressed(path: Path, file: IO[bytes]) -> Iterator[bytes]:
 
 def _parts(path: Path, metadata: dbn.Metadata, blocks: Iterator[bytes]) -> Iterator[np.ndarray]:
     """The records of a file that a book can be made from, in pieces."""
-    schema = str(metadata.schema)
+    schema = str(metadata.schema or "mixed (a live capture)")
     if schema not in _MESSAGES:
         raise TicksError(f"{path} has schema {schema}, from which no book can be made: use one of {', '.join(_MESSAGES)}")
     fields = [(name, kind.replace("S1", "u1")) for name, kind in _MESSAGES[schema]._dtypes]
@@ -286,7 +286,10 @@ def _instruments(path: Path, metadata: dbn.Metadata, symbol: str | None) -> list
     if symbol not in mappings:
         held = ", ".join(mappings) or "no symbol mappings"
         raise TicksError(f"{path} holds {held}, not {symbol}: check the market's symbol in the desk file")
-    return [_Instrument(int(part["symbol"]), _midnight(part["start_date"]), _midnight(part["end_date"])) for part in mappings[symbol]]
+    intervals = [part for part in mappings[symbol] if part["symbol"].isdigit()]
+    if not intervals:
+        raise TicksError(f"{path} maps {symbol} to no instrument id: ask the vendor for stype_out instrument_id")
+    return [_Instrument(int(part["symbol"]), _midnight(part["start_date"]), _midnight(part["end_date"])) for part in intervals]
 
 
 def _wanted(part: np.ndarray, instruments: list[_Instrument] | None, end_ns: int | None) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 import datetime as dt
 import hashlib
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -10,11 +10,9 @@ import databento_dbn as dbn
 
 from assets.calendar import Calendar, Window
 from assets.desk import NS, DbnFolderSource, Desk, SimulatedSource
+from assets.ticks import exchange
 from assets.ticks.dbn import SCHEMAS, TicksError, read_metadata, write_mbo
 from assets.ticks.exchange import Instrument, Simulated, simulate
-
-_MODEL: Final = 1
-"""Version of the simulated exchange: raise it when the same seed gives other records, and old files are made anew."""
 
 _DAY_NS: Final = 86_400 * NS
 
@@ -42,7 +40,7 @@ class SimulatedExchange:
     """Trades a session of all the desk's markets at once and keeps the capture as vendor files.
 
     Whoever comes first writes the files of every market. The file's dataset code carries a fingerprint
-    of all that the records depend on, so a file from another seed or other hours is never taken for it;
+    of all that the records depend on, so a file of another seed, hours or model is never taken for it;
     two processes that write the same file write the same bytes.
     """
 
@@ -59,7 +57,7 @@ class SimulatedExchange:
         """See `Source`."""
         _known(self._desk, market)
         window = self._calendar.window(self._desk.traded, session)
-        if window is None:
+        if window is None or self._calendar.window(market, session) is None:
             return []
         path, dataset = self.path(market, session), self._dataset(window)
         if not path.is_file() or _dataset_of(path) != dataset:
@@ -99,7 +97,7 @@ class SimulatedExchange:
     def _dataset(self, window: Window) -> str:
         ticks = {name: (self._desk.markets[name].symbol, self._desk.markets[name].tick) for name in self._desk.all_markets}
         hours = (window.open_ns % _DAY_NS, window.close_ns - window.open_ns)
-        described = repr((_MODEL, self._source.model_dump(), ticks, hours))
+        described = repr((_model(), self._source.model_dump(), ticks, hours))
         return f"SIM.{hashlib.sha256(described.encode()).hexdigest()[:11].upper()}"
 
 
@@ -137,6 +135,13 @@ class DbnFolder:
             remedy = "add it, or change the desk's dates or the market's symbol"
             raise TicksError(f"no DBN file in {folder} covers {market} ({symbol}) on {session}: {remedy}")
         return [path for _, path in sorted(found)]
+
+
+@cache
+def _model() -> str:
+    """Fingerprint of the exchange's own sources: files of another version of the model are made anew, not read."""
+    sources = sorted(Path(exchange.__file__).parent.glob("*.py"))
+    return hashlib.sha256(b"\0".join(path.read_bytes() for path in sources)).hexdigest()
 
 
 def _known(desk: Desk, market: str) -> None:

@@ -42,7 +42,7 @@ _DECAY: Final = 9.0
 _KEPT: Final = 14
 """Levels from the touch whose last order is not cancelled, so that ten levels are always there."""
 
-THIN: Final = 6
+THIN: Final = 5
 """Orders at the touch below which quoting participants hurry to fill it up."""
 
 _BACK: Final = 0.55
@@ -51,7 +51,7 @@ _BACK: Final = 0.55
 _BY_TRADE: Final = 0.5
 """Share of the touch's retreats in which orders are executed; in the others they are withdrawn."""
 
-_FULL: Final = 0.55
+_FULL: Final = 0.6
 """Share of one-tick spreads that end in both quotes moving a tick; the others widen to two."""
 
 _NARROWS: Final = 0.85
@@ -60,9 +60,9 @@ _NARROWS: Final = 0.85
 _SIZES: Final = np.array([1, 1, 1, 1, 1, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 5, 5, 5, 10, 20], np.int64)
 """Contracts of an order, drawn evenly: mostly one lot, with the round lots that people like; 3.5 on average."""
 
-_MARKET_LEAN: Final = 0.9
-_LIMIT_LEAN: Final = 0.7
-_CANCEL_LEAN: Final = 0.7
+_MARKET_LEAN: Final = 1.0
+_LIMIT_LEAN: Final = 2.5
+_CANCEL_LEAN: Final = 2.5
 """How strongly each kind of flow leans per tick of gap when `lean` is 1: its share on one side is (1 + tanh(lean c gap)) / 2."""
 
 _RENEWED: Final = 3
