@@ -13,6 +13,7 @@ from numba import njit
 from assets.books import codes
 from assets.books.codes import ASK, BID, KEPT, UNDEF_PRICE, Int
 from assets.books.storage import (
+    EVENT,
     HIGH,
     IN_SNAPSHOT,
     LOW,
@@ -69,6 +70,7 @@ def cancel(book: Book, order_id: np.uint64, side: Int, size: Int) -> Int:
 def modify(book: Book, order_id: np.uint64, side: Int, price: Int, size: Int) -> Int:
     """New price and size of an order: a reduction at its price keeps its place, all else puts it last.
 
+    The order's size is what its fills of this event have left: an iceberg that shows the same size again has grown.
     Returns KEPT or the reason why the book was left alone.
     """
     order = find(book, order_id)
@@ -77,7 +79,7 @@ def modify(book: Book, order_id: np.uint64, side: Int, price: Int, size: Int) ->
     at = book.levels[book.orders[order].level]
     if side != at.side:
         return codes.WRONG_SIDE
-    if price == at.price and size <= book.orders[order].quantity:
+    if price == at.price and size <= book.orders[order].quantity - unsettled(book, order):
         resize(book, order, size)
         return KEPT
     own = book.orders[order].quantity if price == at.price else 0
@@ -85,6 +87,17 @@ def modify(book: Book, order_id: np.uint64, side: Int, price: Int, size: Int) ->
         return codes.EXCESSIVE_SIZE
     dequeue(book, order)
     enqueue(book, order, side, price, size)
+    return KEPT
+
+
+@njit(cache=True)
+def fill(book: Book, order_id: np.uint64, size: Int) -> Int:
+    """Note that an order traded; the record that follows takes it off the book. Returns KEPT or UNKNOWN_ORDER."""
+    order = find(book, order_id)
+    if order < 0:
+        return KEPT if np.int64(order_id) == book.state[TAKER] else codes.UNKNOWN_ORDER
+    book.orders[order].filled = min(unsettled(book, order) + size, codes.MAX_SIZE)
+    book.orders[order].event = book.state[EVENT]
     return KEPT
 
 
@@ -113,10 +126,11 @@ def apply(book: Book, action: Int, side: Int, price: Int, size: Int, order_id: n
         clear(book)
     elif action == codes.TRADE:
         state[TAKER] = np.int64(order_id)
-    elif action == codes.FILL and find(book, order_id) < 0 and np.int64(order_id) != state[TAKER]:
-        code = codes.UNKNOWN_ORDER
+    elif action == codes.FILL:
+        code = fill(book, order_id, size)
     if code == KEPT or code >= codes.FIRST_APPLIED:
         state[IN_SNAPSHOT] = flags & codes.F_SNAPSHOT and not flags & codes.F_LAST
+        state[EVENT] += flags & codes.F_LAST != 0
     return code
 
 
@@ -183,15 +197,9 @@ def size_ahead(book: Book, side: Int, price: Int, priority: Int) -> Int:
 
 
 @njit(cache=True)
-def fills_front(book: Book, order: Int, quantity: Int, event: Int) -> bool:
-    """Note a fill of an order and say whether every order ahead of it was filled in the same event."""
-    at = book.orders[order]
-    ahead = book.levels[at.level].first
-    while ahead != order and book.orders[ahead].event == event and book.orders[ahead].filled >= book.orders[ahead].quantity:
-        ahead = book.orders[ahead].behind
-    at.filled = quantity + (at.filled if at.event == event else 0)
-    at.event = event
-    return ahead == order
+def unsettled(book: Book, order: Int) -> Int:
+    """Contracts of an order that traded in the event under way and are still on the book."""
+    return np.int64(book.orders[order].filled) if book.orders[order].event == book.state[EVENT] else 0
 
 
 @njit(cache=True)

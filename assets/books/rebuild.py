@@ -1,7 +1,7 @@
 """A session's records in, its books, trades, quarantine and quality out."""
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import polars as pl
@@ -9,12 +9,13 @@ import polars as pl
 from assets.books import codes, replay
 from assets.books.schema import BOOK_COLUMNS, LEVELS
 from assets.books.storage import grown, new_book
+from assets.desk import UserError
 
 _AGGRESSOR: Final = {codes.SIDE_BID: 1, codes.SIDE_ASK: -1}
 _QUARANTINED: Final = ["ts_event", "action", "side", "price", "size", "order_id", "flags", "sequence"]
 
 
-class BooksError(Exception):
+class BooksError(UserError):
     """Records from which no book can be made; the message says why and what to do."""
 
 
@@ -40,15 +41,15 @@ def rebuild(raw: pl.DataFrame, *, open_ns: int | None = None, close_ns: int | No
     frame = raw.rechunk()
     records = replay.Records(*(_readonly(frame[name]) for name in replay.Records._fields))
     out = replay.output(_most_events(records.flags), frame.height)
-    progress = replay.start(open_ns, close_ns)
+    progress = replay.start(int(np.count_nonzero(records.action == codes.FILL)), open_ns, close_ns)
     book = new_book(capacity)
     while replay.replay(book, records, out, progress) < frame.height:
         book = grown(book)
     replay.finish(book, records, out, progress)
     books = _books(out, int(progress.now[replay.ROWS]))
     trades = _trades(frame, out.code)
-    quarantine = _quarantine(frame, out.code)
-    return Books(books, trades, quarantine, _quality(records, progress.now, books.height, trades.height, quarantine.height))
+    quality = _quality(records, out.code, progress.now, books, trades.height)
+    return Books(books, trades, _quarantine(frame, out.code), quality)
 
 
 def applied(raw: pl.DataFrame, quarantine: pl.DataFrame) -> pl.DataFrame:
@@ -109,23 +110,27 @@ def _quarantine(raw: pl.DataFrame, code: np.ndarray) -> pl.DataFrame:
     return raw[rows].select(pl.Series("row", rows, pl.UInt32), *_QUARANTINED, reasons)
 
 
-def _quality(records: replay.Records, now: np.ndarray, events: int, trades: int, quarantined: int) -> pl.DataFrame:
+def _quality(records: replay.Records, code: np.ndarray, now: np.ndarray, books: pl.DataFrame, trades: int) -> pl.DataFrame:
     stamped = (records.flags & (codes.F_SNAPSHOT | codes.F_BAD_TS_RECV)) == 0
     latency = (records.ts_recv - records.ts_event)[stamped]
-    values: dict[str, Any] = {
-        "records": records.flags.size,
-        "events": events,
+    values = {
+        "records": code.size,
+        "events": books.height,
         "trades": trades,
-        "quarantined": quarantined,
-        "crossed_ns": int(now[replay.CROSSED_NS]),
-        "locked_ns": int(now[replay.LOCKED_NS]),
-        "out_of_order": int(now[replay.OUT_OF_ORDER]),
+        "quarantined": np.count_nonzero(code),
+        "refused": np.count_nonzero((code != codes.KEPT) & (code < codes.FIRST_APPLIED)),
+        "crossed": np.count_nonzero((code == codes.CROSSED) | (code == codes.LOCKED)),
+        "crossed_ns": now[replay.CROSSED_NS],
+        "locked_ns": now[replay.LOCKED_NS],
+        "out_of_order": now[replay.OUT_OF_ORDER],
+        "gaps": now[replay.GAPS],
+        "trusted_from": max(books["ts_event"][0], now[replay.DOUBTED]) if books.height else None,
         "feed_p50_ns": _percentile(latency, 50),
         "feed_p99_ns": _percentile(latency, 99),
-        "front_share": float(now[replay.FRONT] / now[replay.FILLS]) if now[replay.FILLS] else None,
     }
-    integers = {name: pl.Int64 for name in values if name != "front_share"}
-    return pl.DataFrame({name: [value] for name, value in values.items()}, schema={**integers, "front_share": pl.Float64})
+    front = now[replay.FRONT] / now[replay.FILLS] if now[replay.FILLS] else None
+    row = {name: None if value is None else int(value) for name, value in values.items()}
+    return pl.DataFrame([row], schema=dict.fromkeys(row, pl.Int64)).with_columns(pl.lit(front, pl.Float64).alias("front_share"))
 
 
 def _percentile(values: np.ndarray, percent: int) -> int | None:

@@ -30,11 +30,12 @@ def reference(raw: pl.DataFrame, *, open_ns: int | None = None, close_ns: int | 
     done = Reference()
     book, reasons = done.orders, done.reasons
     event: list[int] = []
+    kept: list[int] = []
+    filled: dict[int, int] = {}
     clock, last_sequence, taker, traded, in_snapshot = 0, -1, 0, False, False
     records = list(raw.iter_rows(named=True))
 
     def complete() -> None:
-        kept = [i for i in event if not reasons[i]]
         bids, asks = _levels(book, "B"), _levels(book, "A")
         auction = (not traded if open_ns is None else clock < open_ns) or (close_ns is not None and clock >= close_ns)
         if bids and asks and bids[0][0] >= asks[0][0]:
@@ -43,10 +44,10 @@ def reference(raw: pl.DataFrame, *, open_ns: int | None = None, close_ns: int | 
         elif kept:
             done.events.append((clock, records[kept[-1]]["ts_recv"], kept[-1], len(kept), bids[:LEVELS], asks[:LEVELS]))
         event.clear()
+        kept.clear()
 
     for i, record in enumerate(records):
         snapshot, last = record["flags"] & F_SNAPSHOT, record["flags"] & F_LAST
-        kept = [j for j in event if not reasons[j]]
         if kept and records[kept[-1]]["flags"] & F_SNAPSHOT and not snapshot:
             complete()
         event.append(i)
@@ -58,17 +59,23 @@ def reference(raw: pl.DataFrame, *, open_ns: int | None = None, close_ns: int | 
         if not reason:
             if action == "A" and snapshot and not in_snapshot:
                 book.clear()
+                filled.clear()
             if action == "T":
                 traded, taker = True, order_id
             unknown = action == "F" and order_id not in book and order_id != taker
-            reason = "unknown_order" if unknown else _apply(book, action, record)
+            if action == "F" and order_id in book:
+                filled[order_id] = filled.get(order_id, 0) + record["size"]
+            reason = "unknown_order" if unknown else _apply(book, filled, action, record)
         if reason in {"", "excessive_cancel"}:
+            if last:
+                filled.clear()
             in_snapshot = bool(snapshot and not last)
             clock = max(clock, record["ts_event"])
         reasons.append(reason)
+        if not reason:
+            kept.append(i)
         if last and reason != "out_of_sequence":
             complete()
-    kept = [i for i in event if not reasons[i]]
     if kept and records[kept[-1]]["flags"] & F_SNAPSHOT:
         complete()
     for i in event:
@@ -97,10 +104,11 @@ def _possible(action: str, record: dict[str, Any]) -> str:
     return "zero_size" if record["size"] == 0 else "excessive_size" if record["size"] > MAX_SIZE else ""
 
 
-def _apply(book: dict[int, tuple[str, int, int]], action: str, record: dict[str, Any]) -> str:
+def _apply(book: dict[int, tuple[str, int, int]], filled: dict[int, int], action: str, record: dict[str, Any]) -> str:
     order_id, side, price, size = record["order_id"], chr(record["side"]), record["price"], record["size"]
     if action == "R":
         book.clear()
+        filled.clear()
     if action not in "ACM":
         return ""
     if action == "A" and order_id in book:
@@ -115,13 +123,15 @@ def _apply(book: dict[int, tuple[str, int, int]], action: str, record: dict[str,
             book[order_id] = (own_side, own_price, own_size - size)
             return ""
         del book[order_id]
+        filled.pop(order_id, None)
         return "" if size == own_size else "excessive_cancel"
-    reduced = price == own_price and size <= own_size
+    reduced = price == own_price and size <= own_size - filled.get(order_id, 0)
     others = sum(o[2] for i, o in book.items() if o[:2] == (side, price) and i != order_id)
     if not reduced and others + size > MAX_LEVEL:
         return "excessive_size"
     if not reduced:
         book.pop(order_id, None)
+        filled.pop(order_id, None)
     book[order_id] = (side, price, size)
     return ""
 

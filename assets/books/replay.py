@@ -12,7 +12,7 @@ from numba import njit
 
 from assets.books import codes
 from assets.books.codes import KEPT, Int
-from assets.books.kernel import apply, best, changed, depth, fills_front
+from assets.books.kernel import apply, best, changed, depth, size_ahead
 from assets.books.schema import LEVELS
 from assets.books.storage import TAKER, Book, find, is_full
 
@@ -65,12 +65,13 @@ class Progress(NamedTuple):
     """int64[3, 2 * LEVELS]: price, size, count that stand in the output's columns now."""
     since: np.ndarray
     """int64[3, 2 * LEVELS]: the row from which they do."""
+    places: np.ndarray
+    """int64[fills, 3]: side, price and priority of the orders that were filled in the open event."""
 
 
 (
     RECORD,
     ROWS,
-    EVENTS,
     EVENT_START,
     EVENT_KEPT,
     EVENT_LAST,
@@ -82,25 +83,30 @@ class Progress(NamedTuple):
     CROSSED_NS,
     LOCKED_NS,
     OUT_OF_ORDER,
+    GAPS,
+    IN_GAP,
+    DOUBTED,
+    PENDING,
     FILLS,
     FRONT,
     OPEN,
     CLOSE,
-) = range(18)
-"""Places of Progress.now: the next record; rows written; events closed; first record, kept records and
+) = range(21)
+"""Places of Progress.now: the next record; rows written; first record, kept records and
 last kept record of the open event; highest exchange time; highest sequence; whether there was a trade;
-state of the book and since when; the sums that go into `book_quality`; and the
+state of the book and since when; whether the records are marked as
+after a gap, and the time of the last doubt of the book; how many `places` are taken; the sums that go into `book_quality`; and the
 hours of continuous trading, open inclusive, close exclusive."""
 
 
-def start(open_ns: int | None, close_ns: int | None) -> Progress:
-    """A pass that has not begun; without `open_ns` the auction lasts until the first trade."""
+def start(fills: int, open_ns: int | None, close_ns: int | None) -> Progress:
+    """A pass that has not begun, over records with this many fills; without `open_ns` the auction lasts until the first trade."""
     now = np.zeros(CLOSE + 1, np.int64)
     now[OPEN] = _UNKNOWN if open_ns is None else open_ns
     now[CLOSE] = _NEVER if close_ns is None else close_ns
     now[EVENT_LAST] = -1
     now[SEQUENCE] = -1
-    return Progress(now, np.zeros((3, 2 * LEVELS), np.int64), np.zeros((3, 2 * LEVELS), np.int64))
+    return Progress(now, np.zeros((3, 2 * LEVELS), np.int64), np.zeros((3, 2 * LEVELS), np.int64), np.empty((fills, 3), np.int64))
 
 
 def output(rows: int, records: int) -> Output:
@@ -133,8 +139,9 @@ def replay(book: Book, records: Records, out: Output, progress: Progress) -> Int
         if code == KEPT and records.action[i] == codes.TRADE:
             now[TRADED] = 1
         elif code == KEPT and records.action[i] == codes.FILL:
-            _fill(book, records, now, i)
+            _fill(book, records, progress, i)
         out.code[i] = code
+        _doubt(book, records, now, i, code)
         if code == KEPT or code >= codes.FIRST_APPLIED:
             now[CLOCK] = max(now[CLOCK], records.ts_event[i])
         if code == KEPT:
@@ -177,28 +184,62 @@ def _stamps(records: Records, now: np.ndarray, i: Int) -> Int:
 
 
 @njit(cache=True)
+def _doubt(book: Book, records: Records, now: np.ndarray, i: Int, code: Int) -> None:
+    """Note what speaks against the book: a gap, or an order within its top levels that it does not know."""
+    gap = records.flags[i] & codes.F_MAYBE_BAD_BOOK != 0
+    now[GAPS] += gap and not now[IN_GAP]
+    now[IN_GAP] = gap
+    unknown = code == codes.UNKNOWN_ORDER and records.action[i] != codes.FILL
+    if gap or (unknown and _near(book, records.side[i], records.price[i])):
+        now[DOUBTED] = max(now[DOUBTED], now[CLOCK])
+
+
+@njit(cache=True)
+def _near(book: Book, side: Int, price: Int) -> bool:
+    if side == codes.SIDE_BID:
+        return price >= depth(book, codes.BID, LEVELS - 1)[0] or book.state[codes.BID] < LEVELS
+    return price <= depth(book, codes.ASK, LEVELS - 1)[0]
+
+
+@njit(cache=True)
 def _in_auction(now: np.ndarray) -> bool:
     before = now[TRADED] == 0 if now[OPEN] == _UNKNOWN else now[CLOCK] < now[OPEN]
     return before or now[CLOCK] >= now[CLOSE]
 
 
 @njit(cache=True)
-def _fill(book: Book, records: Records, now: np.ndarray, i: Int) -> None:
-    """Count a resting order's fill in continuous trading, and whether it hit the front of the queue."""
-    order_id = records.order_id[i]
+def _fill(book: Book, records: Records, progress: Progress, i: Int) -> None:
+    """Remember the place of a resting order that is filled in continuous trading."""
+    now, order_id = progress.now, records.order_id[i]
     order = find(book, order_id)
     if order < 0 or np.int64(order_id) == book.state[TAKER] or _in_auction(now):
         return
-    resting = codes.SIDE_BID if book.levels[book.orders[order].level].side == codes.BID else codes.SIDE_ASK
-    if records.side[i] == resting:
-        now[FILLS] += 1
-        now[FRONT] += fills_front(book, order, records.size[i], now[EVENTS])
+    at = book.levels[book.orders[order].level]
+    if records.side[i] == (codes.SIDE_BID if at.side == codes.BID else codes.SIDE_ASK):
+        place = progress.places[now[PENDING]]
+        place[0], place[1], place[2] = at.side, at.price, book.orders[order].priority
+        now[PENDING] += 1
+
+
+@njit(cache=True)
+def _judge_fills(book: Book, progress: Progress) -> None:
+    """After an event, no order may stand that was ahead of one that it filled.
+
+    Judged only now, because the venue may list an event's fills in any order, and because an order
+    ahead may leave unfilled with the event (self-match prevention cancels it).
+    """
+    now, places = progress.now, progress.places
+    for k in range(now[PENDING]):
+        now[FRONT] += size_ahead(book, places[k, 0], places[k, 1], places[k, 2]) == 0
+    now[FILLS] += now[PENDING]
+    now[PENDING] = 0
 
 
 @njit(cache=True)
 def _complete(book: Book, records: Records, out: Output, progress: Progress, end: Int) -> None:
     """Close the event that ends before record `end`: publish its book, or refuse its records."""
     now = progress.now
+    _judge_fills(book, progress)
     bid, ask = best(book, codes.BID), best(book, codes.ASK)
     state = _FLAT
     if bid != codes.UNDEF_PRICE and bid >= ask:  # an empty ask is above every bid
@@ -216,7 +257,6 @@ def _complete(book: Book, records: Records, out: Output, progress: Progress, end
             _publish(book, records, out, progress)
         else:
             _refuse(out, now, end, codes.AUCTION if auction else (codes.CROSSED if state == _CROSSED else codes.LOCKED))
-    now[EVENTS] += 1
     now[EVENT_START] = end
     now[EVENT_KEPT] = 0
 

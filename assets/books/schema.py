@@ -66,13 +66,21 @@ class Quarantine(pa.DataFrameModel):
 class BookQuality(pa.DataFrameModel):
     """`book_quality`: one row a session. A holiday has one too, with no records."""
 
-    records: pl.Int64 = pa.Field(ge=0)
-    events: pl.Int64 = pa.Field(ge=0)
-    trades: pl.Int64 = pa.Field(ge=0)
-    quarantined: pl.Int64 = pa.Field(ge=0)
+    records: pl.Int64 = pa.Field(ge=0, description="Rows of `raw_ticks`")
+    events: pl.Int64 = pa.Field(ge=0, description="Rows of `clean_books`")
+    trades: pl.Int64 = pa.Field(ge=0, description="Rows of `trades`")
+    quarantined: pl.Int64 = pa.Field(ge=0, description="Rows of `quarantine`")
+    refused: pl.Int64 = pa.Field(ge=0, description="Records that the book could not take, because they cannot be")
+    crossed: pl.Int64 = pa.Field(ge=0, description="Records of events left out because the book was crossed or locked, outside an auction")
     crossed_ns: pl.Int64 = pa.Field(ge=0, description="Time with the best bid above the best ask, outside an auction")
     locked_ns: pl.Int64 = pa.Field(ge=0, description="Time with the best bid at the best ask, outside an auction")
-    out_of_order: pl.Int64 = pa.Field(ge=0, description="Records whose exchange time is before their predecessor's")
+    out_of_order: pl.Int64 = pa.Field(ge=0, description="Records whose exchange time is before the latest so far")
+    gaps: pl.Int64 = pa.Field(ge=0, description="Stretches of records that the vendor marks F_MAYBE_BAD_BOOK: messages were lost")
+    trusted_from: pl.Int64 = pa.Field(
+        nullable=True, description="Exchange time since which no gap and no unknown order near the touch contradicts the book"
+    )
     feed_p50_ns: pl.Int64 = pa.Field(nullable=True, description="Median of ts_recv - ts_event")
-    feed_p99_ns: pl.Int64 = pa.Field(nullable=True)
-    front_share: pl.Float64 = pa.Field(nullable=True, ge=0, le=1, description="Share of fills that hit the front of our queue")
+    feed_p99_ns: pl.Int64 = pa.Field(nullable=True, description="99th percentile of ts_recv - ts_event")
+    front_share: pl.Float64 = pa.Field(
+        nullable=True, ge=0, le=1, description="Share of fills that passed over no order ahead in our queue; null without fills"
+    )

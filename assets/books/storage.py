@@ -32,9 +32,11 @@ IN_SNAPSHOT: Final = 9
 """1 between the first and the last record of a snapshot."""
 TAKER: Final = 10
 """Order id of the last trade: the order that took."""
-LOW, HIGH = 11, 13
+EVENT: Final = 11
+"""Number of the event that is under way."""
+LOW, HIGH = 12, 14
 """First and last rank that changed since `changed` was asked, a place for each side."""
-_PLACES: Final = 15
+_PLACES: Final = 16
 
 TOP: Final = 10
 """Levels a side whose changes are tracked for the output."""

@@ -1,0 +1,88 @@
+"""The Dagster shell of the first floor: one asset a market writes four tables, `clean_books` last."""
+
+import datetime as dt
+from typing import Final
+
+import dagster as dg
+
+from assets.books.quality import faults, summary, unaccounted
+from assets.books.rebuild import rebuild
+from assets.books.schema import BookQuality, CleanBooks, Quarantine, Trades
+from assets.calendar import Calendar
+from assets.desk import Desk
+from assets.lake import Lake, LakeError
+from assets.shell import OWNERS, contract_check, told
+
+CODE_VERSION: Final = "1"
+"""Raised when a rule of cleaning changes."""
+
+
+def clean_books(desk: Desk, market: str) -> dg.AssetsDefinition:
+    """A session's rebuilt book, its trades, its quarantine and its quality."""
+    calendar, lake = Calendar(desk), Lake(desk.lake)
+
+    @dg.asset(
+        key=[market, "clean_books"],
+        group_name="books",
+        description=f"Ten levels a side of {market} after each completed event, rebuilt record by record; what cannot be is in quarantine.",
+        kinds={"polars", "numba"},
+        owners=OWNERS,
+        tags={"market": market, "layer": "books"},
+        code_version=CODE_VERSION,
+        partitions_def=calendar.session_partitions,
+        deps=[dg.AssetKey([market, "raw_ticks"])],
+    )
+    def asset(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+        keys = {"market": market, "session": context.partition_key}
+        with told():
+            window = calendar.window(market, dt.date.fromisoformat(context.partition_key))
+            hours = (window.open_ns, window.close_ns) if window else (None, None)
+            made = rebuild(lake.read("raw_ticks", **keys), open_ns=hours[0], close_ns=hours[1])
+            lake.write("trades", made.trades, Trades, **keys)
+            lake.write("quarantine", made.quarantine, Quarantine, **keys)
+            lake.write("book_quality", made.quality, BookQuality, **keys)
+            # Last: that it is there says that the other three are.
+            lake.write("clean_books", made.books, CleanBooks, **keys)
+        return dg.MaterializeResult(metadata=summary(made) if window else {"session": "no session", **summary(made)})
+
+    return asset
+
+
+def checks(desk: Desk, market: str) -> list[dg.AssetChecksDefinition]:
+    """Contracts of the four tables, conservation of records, and thresholds of quality that warn."""
+    tables = {"clean_books": CleanBooks, "trades": Trades, "quarantine": Quarantine, "book_quality": BookQuality}
+    contracts = [contract_check(desk, market, table, contract, "session", asset="clean_books") for table, contract in tables.items()]
+    key, partitions = dg.AssetKey([market, "clean_books"]), Calendar(desk).session_partitions
+
+    @dg.asset_check(
+        asset=key,
+        name="records_conserved",
+        description="Every raw record is in one published event or in quarantine, once.",
+        partitions_def=partitions,
+    )
+    def conserved(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
+        lake, keys = Lake(desk.lake), {"market": market, "session": context.partition_key}
+        try:
+            missing = unaccounted(
+                lake.read("raw_ticks", ["sequence"], **keys).height,
+                lake.read("clean_books", ["records"], **keys),
+                lake.read("quarantine", ["row"], **keys),
+            )
+        except LakeError as error:
+            return dg.AssetCheckResult(passed=False, description=str(error))
+        return dg.AssetCheckResult(passed=missing == 0, metadata={"unaccounted": missing})
+
+    @dg.asset_check(
+        asset=key,
+        name="book_quality_thresholds",
+        description="The session's feed and book are good enough to be believed.",
+        partitions_def=partitions,
+    )
+    def good(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
+        try:
+            found = faults(Lake(desk.lake).read("book_quality", market=market, session=context.partition_key))
+        except LakeError as error:
+            found = [str(error)]
+        return dg.AssetCheckResult(passed=not found, severity=dg.AssetCheckSeverity.WARN, description="; ".join(found) or None)
+
+    return [*contracts, conserved, good]
