@@ -13,7 +13,10 @@ class Orders(pa.DataFrameModel):
     request: pl.Int64 = pa.Field(ge=0, description="Number of the request within the session", unique=True)
     order_id: pl.Int64 = pa.Field(ge=0, description="Our order; a new and its cancel share it")
     kind: str = pa.Field(isin=["new", "cancel"])
-    reason: str = pa.Field(isin=["score", "limit", "flatten", "close"], description="Why it was sent: the policy's score, a position limit, the loss limit, the session's end")
+    reason: str = pa.Field(
+        isin=["score", "limit", "flatten", "close"],
+        description="Why it was sent: the policy's score, a position limit, the loss limit, the session's end",
+    )
     side: pl.Int8 = pa.Field(isin=[-1, 1], description="+1 buy, -1 sell")
     price: pl.Int64
     quantity: pl.Int64 = pa.Field(ge=1)
@@ -65,6 +68,7 @@ class QuotingPolicy(pa.DataFrameModel):
     level_weight: pl.Float64
     ahead_weight: pl.Float64
     behind_weight: pl.Float64
+    hysteresis: pl.Float64 = pa.Field(ge=0, description="An order once sent stays until its score is this much below the threshold")
     net_pnl_train: pl.Float64 = pa.Field(description="Currency, on the training sessions")
 
 
@@ -77,6 +81,7 @@ class TuningTrials(pa.DataFrameModel):
     level_weight: pl.Float64
     ahead_weight: pl.Float64
     behind_weight: pl.Float64
+    hysteresis: pl.Float64 = pa.Field(ge=0, description="An order once sent stays until its score is this much below the threshold")
     net_pnl: pl.Float64 = pa.Field(description="Currency")
     contracts: pl.Int64 = pa.Field(ge=0)
     pnl_per_contract: pl.Float64 = pa.Field(nullable=True)

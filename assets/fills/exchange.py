@@ -1,0 +1,214 @@
+"""The exchange as our orders meet it.
+
+What an order of ours gets:
+- it waits behind the contracts that rested at its price when it arrived; they are known by their priority, so a
+  removal or a fill ahead of it moves it up and one behind it does not;
+- a trade at its price gives it what is left after those ahead; at a worse price, the trade's contracts;
+- several orders of ours share one trade's contracts, the better price first, then the earlier order;
+- an opposite order that comes to rest at its price or through it would have met it first: it gives its contracts;
+- what crosses on arrival takes the prices then standing, as many contracts as stand there; what we took is gone
+  for us until the price shows fewer contracts than that (they have left) or more (they were renewed);
+- it never meets an order of ours: the exchange rejects the later one.
+
+The market does not react to us: the tape stays as it was. Our connection is one ordered stream each way, so a
+cancel never overtakes the order that it cancels.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from assets.books.codes import ASK, BID, Int
+from assets.fills.tape import ADDED, CLEARED, FILLED, LAST, REMOVED, UNKNOWN
+from assets.fills.wire import CANCEL, CANCELLED, DONE, NEVER, NEW, REJECTED, RESTING, STANDS, TAKEN, TOO_LATE, Room, kernel
+
+
+@kernel
+def advance(rows: np.ndarray, r: Int, until: Int, room: Room) -> Int:
+    """Let the market and our requests happen up to and including `until`; return the next row."""
+    ladder, state, n = room.ladder, room.state, len(rows)
+    while True:
+        arrival = room.requests[state.arrived].ts_arrival if state.arrived < state.sent else NEVER
+        limit = min(until, arrival)
+        while r < n and rows[r].ts <= limit:
+            row = rows[r]
+            if row.kind == ADDED:
+                ladder[row.side, row.px, STANDS] += row.size
+            elif row.kind in (REMOVED, FILLED):
+                left = ladder[row.side, row.px, STANDS] - row.size
+                ladder[row.side, row.px, STANDS] = left
+                ladder[row.side, row.px, TAKEN] = min(left, ladder[row.side, row.px, TAKEN])
+            elif row.kind == CLEARED:
+                ladder[:] = 0
+            if state.open > 0:
+                _meet(row, room)
+            r += 1
+        if arrival > until:
+            return r
+        _arrive(rows, r, room)
+
+
+@kernel
+def _meet(row: Any, room: Room) -> None:
+    """What a row of the tape does to our resting orders."""
+    state, orders, side, px, size = room.state, room.orders, row.side, row.px, row.size
+    if row.kind == ADDED:
+        # Met by an order of ours on the other side; ahead of one on its own side only if a snapshot restored it.
+        room.ladder[side, px, TAKEN] += _share(1 - side, px, size, LAST, row.ts, room)
+        for j in range(state.count[side]):
+            order = orders[state.resting[side, j]]
+            if order.px == px and row.priority < order.priority:
+                order.ahead += size
+    elif row.kind == REMOVED:
+        for j in range(state.count[side]):
+            order = orders[state.resting[side, j]]
+            if order.px != px:
+                continue
+            if row.priority == UNKNOWN:
+                order.ahead = min(order.ahead, room.ladder[side, px, STANDS])
+            elif row.priority < order.priority:
+                order.ahead -= min(size, order.ahead)
+    elif row.kind == CLEARED:
+        for s in range(2):
+            for j in range(state.count[s]):
+                order = orders[state.resting[s, j]]
+                order.ahead, order.priority = 0, row.priority + 1
+    else:
+        _share(side, px, size, row.priority, row.ts, room)
+
+
+@kernel
+def _share(side: Int, px: Int, volume: Int, priority: Int, ts: Int, room: Room) -> Int:  # noqa: PLR0917
+    """Give our resting orders of a side their part of a trade at `px` with the order of that priority; return its contracts."""
+    state, sign = room.state, 1 if side == BID else -1
+    left, j = volume, 0
+    while j < state.count[side]:
+        o = state.resting[side, j]
+        order = room.orders[o]
+        better = sign * (order.px - px)
+        if better < 0:
+            break
+        if better == 0 and priority < order.priority:
+            order.ahead -= min(volume, order.ahead)
+            j += 1
+            continue
+        quantity = min(order.left, left if better > 0 else max(0, left - order.ahead))
+        if quantity > 0:
+            left -= quantity
+            _fill(o, quantity, order.px, True, ts, room)
+        if order.left == 0:
+            _leave(side, j, room)
+        else:
+            j += 1
+    return volume - left
+
+
+@kernel
+def _fill(o: Int, quantity: Int, px: Int, maker: bool, ts: Int, room: Room) -> None:  # noqa: PLR0917
+    """Book an execution of ours."""
+    state, rules, order = room.state, room.rules, room.orders[o]
+    order.left -= quantity
+    if order.left == 0:
+        order.state = DONE
+    fee = quantity * (rules.maker_fee if maker else rules.taker_fee)
+    state.position += order.side * quantity
+    state.cash -= order.side * quantity * (px + rules.base) * rules.tick_value + fee
+    state.contracts += quantity
+    if state.fills == len(room.fills):
+        state.full = 1
+        return
+    fill = room.fills[state.fills]
+    fill.ts, fill.ts_known, fill.fee, fill.cash, fill.position = ts, ts + rules.response_delay, fee, state.cash, state.position
+    fill.order, fill.px, fill.quantity, fill.side, fill.maker = o, px, quantity, order.side, maker
+    state.fills += 1
+
+
+@kernel
+def _leave(side: Int, j: Int, room: Room) -> None:
+    """Take the j-th of our resting orders of a side off the list."""
+    state = room.state
+    state.count[side] -= 1
+    state.open -= 1
+    for k in range(j, state.count[side]):
+        state.resting[side, k] = state.resting[side, k + 1]
+
+
+@kernel
+def _arrive(rows: np.ndarray, r: Int, room: Room) -> None:
+    """The exchange takes our next request, before row r."""
+    state, rules = room.state, room.rules
+    request = room.requests[state.arrived]
+    state.arrived += 1
+    request.ts_response = request.ts_arrival + rules.response_delay
+    o, order = request.order, room.orders[request.order]
+    if request.kind == CANCEL:
+        request.answer = _cancel(o, room)
+        return
+    side, sign = BID if order.side > 0 else ASK, order.side
+    other, width = 1 - side, room.ladder.shape[1]
+    last: Any = rows[r - 1]
+    px = last.ask if side == BID else last.bid
+    meets_us = state.count[other] > 0 and sign * (order.px - room.orders[state.resting[other, 0]].px) >= 0
+    takes = 0 <= px < width and sign * (order.px - px) >= 0
+    if meets_us or (takes and rules.post_only and not order.immediate):
+        order.state, request.answer = REJECTED, REJECTED
+        return
+    while takes and order.left > 0:
+        quantity = min(order.left, room.ladder[other, px, STANDS] - room.ladder[other, px, TAKEN])
+        if quantity > 0:
+            room.ladder[other, px, TAKEN] += quantity
+            _fill(o, quantity, px, False, request.ts_arrival, room)
+        px += sign
+        takes = 0 <= px < width and sign * (order.px - px) >= 0
+    if order.left == 0:
+        request.answer = DONE
+    elif order.immediate:
+        order.state, request.answer = CANCELLED, CANCELLED
+    else:
+        order.state, request.answer = RESTING, RESTING
+        order.ahead, order.priority = room.ladder[side, order.px, STANDS], r
+        request.ahead = order.ahead
+        _rest(o, side, room)
+
+
+@kernel
+def _rest(o: Int, side: Int, room: Room) -> None:
+    """Put an order of ours on the list of its side: behind better prices and, at its own, behind those before it."""
+    state, orders = room.state, room.orders
+    sign, px, j = orders[o].side, orders[o].px, state.count[side]
+    while j > 0 and sign * (px - orders[state.resting[side, j - 1]].px) > 0:
+        state.resting[side, j] = state.resting[side, j - 1]
+        j -= 1
+    state.resting[side, j] = o
+    state.count[side] += 1
+    state.open += 1
+
+
+@kernel
+def _cancel(o: Int, room: Room) -> Int:
+    """Take an order of ours off the market, unless it has gone before; return the answer."""
+    state, order = room.state, room.orders[o]
+    if order.state != RESTING:
+        return TOO_LATE
+    order.state = CANCELLED
+    state.cancelled += 1
+    side = BID if order.side > 0 else ASK
+    j = 0
+    while state.resting[side, j] != o:
+        j += 1
+    _leave(side, j, room)
+    return CANCELLED
+
+
+@kernel
+def expire(room: Room) -> None:
+    """The session is over: what is still under way finds a closed exchange."""
+    state = room.state
+    for k in range(state.arrived, state.sent):
+        request = room.requests[k]
+        request.ts_response = request.ts_arrival + room.rules.response_delay
+        if request.kind == NEW:
+            room.orders[request.order].state, request.answer = REJECTED, REJECTED
+        else:
+            request.answer = _cancel(request.order, room)
+    state.arrived = state.sent

@@ -1,0 +1,60 @@
+"""The quoting policy: a score for each price level at which an order of ours could rest.
+
+    score(side, price) = prediction_weight * side * prediction        side +1 buy, -1 sell; predicted move, ticks
+                       + level_weight      * side * (mid - price)     ticks from the mid, positive is passive
+                       + ahead_weight      * log(1 + contracts ahead)
+                       + behind_weight     * log(1 + contracts behind)
+
+Everything is in ticks. Above the threshold there is an order, below it is cancelled. Five levels a side are
+scored: one tick inside the spread (there is none where the spread is one tick), the touch, and the three prices
+behind it. What a fill costs if it comes is in the first two terms; what it says that it came is in the last two:
+behind a long queue one is filled mostly when the price is about to go through.
+
+The policy is blind, on purpose, to the price at which a position was entered and to whether an order opens or
+closes: the market does not know either. The position limit alone decides which side may still quote.
+"""
+
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+from numba import njit
+
+from assets.books.codes import Int
+
+LEVELS: Final = 5
+"""Prices scored a side."""
+
+INSIDE: Final = 0
+"""The level one tick inside the spread; level 1 is the touch."""
+
+_LOG: Final = np.log1p(np.arange(4096.0))
+"""log(1 + n) for the queue lengths that occur; a longer queue counts as this long."""
+
+
+class Policy(NamedTuple):
+    """One setting of the policy; the defaults are a plausible start for the tuning, not a result."""
+
+    threshold: float = 0.5
+    """Ticks: an order stands where the score is above this."""
+    prediction_weight: float = 1.0
+    level_weight: float = 0.5
+    ahead_weight: float = -0.1
+    behind_weight: float = 0.05
+    hysteresis: float = 0.25
+    """Ticks: an order once sent stays until its score is this much below the threshold, so that it does not flash."""
+
+
+POLICY: Final = np.dtype([(name, "f8") for name in Policy._fields])
+"""The same as a record, for kernels."""
+
+
+@njit(cache=True)
+def score(policy: Any, side: Int, prediction: float, distance: float, ahead: Int, behind: Int) -> float:  # noqa: PLR0917
+    """The score, in ticks, of an order `distance` ticks to the passive side of the mid."""
+    last = len(_LOG) - 1
+    return (
+        policy.prediction_weight * side * prediction
+        + policy.level_weight * distance
+        + policy.ahead_weight * _LOG[min(ahead, last)]
+        + policy.behind_weight * _LOG[min(behind, last)]
+    )

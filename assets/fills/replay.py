@@ -1,0 +1,163 @@
+"""One replay of a session: the event loop, its memory, and what came of it.
+
+Three clocks run in one order of time. The *market* writes the tape's rows. Our *requests* arrive a delay after
+they were decided, behind every row of the same nanosecond (`exchange.py`). The *policy* decides at each change of
+its signal (`trader.py`).
+"""
+
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from assets.desk import NS, PRICE_UNIT, Market, Trading
+from assets.fills.errors import FillsError
+from assets.fills.exchange import advance, expire
+from assets.fills.policy import POLICY, Policy
+from assets.fills.tape import Tape, double_mids
+from assets.fills.trader import decide, listen
+from assets.fills.wire import FILL, ORDER, REQUEST, RULES, STATE, Room, kernel
+
+if TYPE_CHECKING:
+    from assets.calendar import Window
+
+FLAT_BEFORE_CLOSE_NS: Final = 30 * NS
+"""The position is closed this long before the session's end: three prediction horizons, and a thousand round trips of the wire."""
+
+_FIRST_LOG: Final = 1 << 14
+"""Requests that a log has room for at first; it is doubled, and the session replayed, when they do not suffice."""
+
+Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+
+
+@kernel
+def _run(rows: np.ndarray, ts: np.ndarray, signal: np.ndarray, room: Room) -> bool:
+    """Replay a session; False if a log was too short, and then nothing in `room` means anything."""
+    r = 0
+    for i in range(len(ts)):
+        r = advance(rows, r, ts[i], room)
+        listen(ts[i] + room.rules.feed_delay, room)
+        if r > 0:
+            decide(rows[r - 1], ts[i], signal[i], room)
+        if room.state.full:
+            return False
+    advance(rows, r, room.rules.close_ns - 1, room)
+    expire(room)
+    return not room.state.full
+
+
+@dataclass(frozen=True)
+class Session:
+    """What every replay of a session shares: the tape, the decisions' times (rising) and the signal then (ticks)."""
+
+    tape: Tape
+    ts: Ints
+    signal: Floats
+    window: "Window"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a session came to; money in 1e-9 of the currency."""
+
+    net_pnl: int
+    contracts: int
+    orders: int
+    cancelled: int
+    position: int
+    """Left at the close; not zero only where nobody stood on the other side."""
+
+
+def make_session(tape: Tape, signal_ts: Ints, signal: npt.NDArray[np.floating], window: "Window") -> Session:
+    """Pair a tape with the signal's changes; outside the session's hours nothing is decided.
+
+    The clock adds a decision each second from `FLAT_BEFORE_CLOSE_NS` before the close, so that a market
+    that has fallen silent cannot leave us with a position.
+
+    Raises:
+        FillsError: the signal is not a number somewhere, or its times fall.
+    """
+    if len(signal_ts) != len(signal):
+        raise FillsError(f"the signal has {len(signal)} values at {len(signal_ts)} times: they must be one to one")
+    if np.isnan(signal).any():
+        first = signal_ts[np.isnan(signal)][0]
+        raise FillsError(f"the signal is not a number at {first} ns: a prediction must be a number, 0 where there is no opinion")
+    if (np.diff(signal_ts) < 0).any():
+        raise FillsError("the signal's times fall: sort the predictions by ts_event")
+    inside = slice(*np.searchsorted(signal_ts, [window.open_ns, window.close_ns]))
+    clock = np.arange(max(window.close_ns - FLAT_BEFORE_CLOSE_NS, window.open_ns), window.close_ns, NS, dtype=np.int64)
+    ts = np.concatenate([signal_ts[inside], clock])
+    order = np.argsort(ts, kind="stable")
+    values = np.concatenate([signal[inside].astype(np.float64), np.zeros(len(clock))])
+    return Session(tape, ts[order], values[order], window)
+
+
+def make_rules(market: Market, trading: Trading, session: Session, *, post_only: bool = False) -> np.ndarray:
+    """RULES of one session of a market, an array of one record."""
+    rules = np.zeros(1, RULES)
+    values = {
+        "base": session.tape.base,
+        "tick_value": market.tick_value,
+        "maker_fee": _money(market.maker_fee),
+        "taker_fee": _money(market.taker_fee),
+        "loss_limit": _money(trading.daily_loss_limit),
+        "max_position": trading.max_position,
+        "order_size": trading.order_size,
+        "post_only": post_only,
+        "flatten_ns": session.window.close_ns - FLAT_BEFORE_CLOSE_NS,
+        "close_ns": session.window.close_ns,
+        "order_delay": trading.latency_ns,
+        "cancel_delay": trading.latency_ns,
+        "response_delay": trading.latency_ns,
+    }
+    for name, value in values.items():
+        rules[name] = value
+    return rules
+
+
+class Replayer:
+    """Replays sessions one after another in the same memory."""
+
+    def __init__(self) -> None:
+        self._state = np.zeros(1, STATE)
+        self._ladder = np.zeros((2, 0, 2), np.int32)
+        self._grow(_FIRST_LOG)
+
+    def run(self, session: Session, policy: Policy, rules: np.ndarray) -> Outcome:
+        """Replay a session; `requests` and `fills` hold what happened until the next one."""
+        weights = np.array([policy], POLICY)
+        if self._ladder.shape[1] != session.tape.width:
+            self._ladder = np.zeros((2, session.tape.width, 2), np.int32)
+        while True:
+            self._ladder[:], self._state[:] = 0, np.zeros(1, STATE)
+            room = Room(self._ladder, self._orders, self._requests, self._fills, self._state[0], rules[0], weights[0])
+            if _run(session.tape.rows, session.ts, session.signal, room):
+                break
+            self._grow(2 * len(self._requests))
+        state = self._state[0]
+        worth, position = int(state["cash"]), int(state["position"])
+        if position:
+            worth += position * int(double_mids(session.tape)[-1]) * int(rules["tick_value"][0]) // 2
+        return Outcome(worth, int(state["contracts"]), int(state["orders"]), int(state["cancelled"]), position)
+
+    @property
+    def requests(self) -> np.ndarray:
+        """REQUEST records of the last replay, in the order of their sending."""
+        return self._requests[: self._state["sent"][0]]
+
+    @property
+    def fills(self) -> np.ndarray:
+        """FILL records of the last replay, in the order of time."""
+        return self._fills[: self._state["fills"][0]]
+
+    def _grow(self, places: int) -> None:
+        self._orders = np.zeros(places, ORDER)
+        self._requests = np.zeros(places, REQUEST)
+        self._fills = np.zeros(places, FILL)
+
+
+def _money(amount: Decimal) -> int:
+    return int(amount * PRICE_UNIT)

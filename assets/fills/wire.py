@@ -1,0 +1,78 @@
+"""What passes between the exchange and us: orders, requests, fills, the rules of both sides, and a replay's memory."""
+
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+from numba import njit
+
+from assets.fills.policy import LEVELS
+
+kernel = njit(cache=True, _nrt=False)
+"""How the event loop is compiled: nothing in it allocates, so it runs without numba's reference counts, whose
+atomic increments at each call took three quarters of its time (numba 0.68)."""
+
+NEW, CANCEL = range(2)
+SCORE, LIMIT, FLATTEN, CLOSE = range(4)
+RESTING, DONE, REJECTED, CANCELLED, TOO_LATE, IN_FLIGHT = range(6)
+"""State of an order, and answer to a request; the first five in the order of the names in `simulate.py`."""
+
+NEVER: Final = np.iinfo(np.int64).max
+"""Later than every event."""
+
+
+def _record(**fields: str) -> np.dtype[np.void]:
+    """A structured type from field names by their format."""
+    return np.dtype([(name, kind) for kind, names in fields.items() for name in names.split()], align=True)
+
+
+ORDER: Final = _record(i4="px left known ahead priority", i1="side", u1="state leaving immediate")
+"""An order of ours. left: contracts open at the exchange; known: contracts open as far as we have heard; ahead:
+contracts before it in the queue; priority: of the first order behind it; leaving: a cancel is under way."""
+
+REQUEST: Final = _record(
+    i8="ts_request ts_arrival ts_response", f8="score prediction", i4="order px quantity ahead", i1="side", u1="kind reason answer"
+)
+"""A message to the exchange and its answer; ahead is -1 and score NaN where they mean nothing."""
+
+FILL: Final = _record(i8="ts ts_known fee cash position", i4="order px quantity", i1="side", u1="maker")
+
+MOST_ORDERS: Final = 64
+"""Orders of ours open at once, at most: five levels a side, and as many again on their way out, leave room enough."""
+
+STATE: Final = np.dtype(
+    [
+        *_record(i8="position cash known_position known_cash orders sent arrived heard fills fills_heard contracts cancelled").descr,
+        *_record(i8="stopped full ts bid ask lives open", f8="prediction").descr,
+        ("count", "i8", 2),
+        ("resting", "i8", (2, MOST_ORDERS)),
+        ("live", "i8", MOST_ORDERS),
+        ("standing", "i8", LEVELS),
+        ("scores", "f8", LEVELS),
+    ]
+)
+"""The account at the exchange and as we know it; how far each log has been written and read; our resting orders a
+side, best price first, then the earlier; our orders that are open as far as we know, oldest first; and the
+decision being made: its time, touch and prediction, our order (-1: none) and the score at each level."""
+
+RULES: Final = _record(
+    i8="base tick_value maker_fee taker_fee loss_limit max_position order_size post_only flatten_ns close_ns "
+    "feed_delay order_delay cancel_delay response_delay"
+)
+"""What the venue, the broker and the desk lay down, one record; money in 1e-9 of the currency, times in
+nanoseconds. base: ticks that px = 0 stands for. From flatten_ns on the position is closed and nothing is quoted."""
+
+STANDS, TAKEN = range(2)
+"""Places of a ladder's price: contracts that rest there, and those of them that we have taken."""
+
+
+class Room(NamedTuple):
+    """A replay's memory, used again for the next, and what it goes by."""
+
+    ladder: np.ndarray
+    """int32[2, width, 2]: by side and price, STANDS and TAKEN."""
+    orders: np.ndarray
+    requests: np.ndarray
+    fills: np.ndarray
+    state: Any
+    rules: Any
+    policy: Any
