@@ -16,30 +16,34 @@ class CurveStatistics(pa.DataFrameModel):
     version: str = pa.Field(description="Of indicators, edges and horizon; sums add only over equal versions")
     count: pl.Int64 = pa.Field(ge=0)
     label_sum: pl.Float64 = pa.Field(description="Sum of s * label over the bucket")
-    label_square: pl.Float64 = pa.Field(description="Sum of label squared over the whole session, repeated in each row")
-    rows: pl.Int64 = pa.Field(description="Rows with a label in the session, repeated in each row")
-    gram: pl.List(pl.Int64) = pa.Field(description="Inner products of this column with every column of the design")  # type: ignore[valid-type]
+    label_square: pl.Float64 = pa.Field(ge=0, description="Sum of label squared over the whole session, repeated in each row")
+    rows: pl.Int64 = pa.Field(ge=0, description="Rows with a label in the session, repeated in each row")
+    gram: pl.List(pl.Int32) = pa.Field(description="Inner products of this column of the design with every column up to itself")
 
 
 class CurveModel(pa.DataFrameModel):
-    """`curve_model`: a period's fitted curves, a row a bucket."""
+    """`curve_model`: a period's fitted curves, a row a bucket. What is of the whole fit is repeated in each row."""
 
     indicator: str
     bucket: pl.Int16 = pa.Field(ge=0)
-    lower: pl.Float64 = pa.Field(ge=0, description="Of |indicator|, inclusive")
-    upper: pl.Float64 = pa.Field(description="Of |indicator|, exclusive; the last bucket has no upper bound")
+    lower: pl.Float64 = pa.Field(gt=0, description="Of |indicator|, inclusive; the first bucket also holds everything smaller but zero")
+    upper: pl.Float64 = pa.Field(gt=0, description="Of |indicator|, exclusive; the last bucket has no upper bound")
     count: pl.Int64 = pa.Field(ge=0)
-    mean: pl.Float64 = pa.Field(description="Mean of s * label in the bucket, in ticks, before the joint fit")
+    mean: pl.Float64 = pa.Field(description="Mean of s * label in the bucket, in ticks, before the joint fit; 0 where it is empty")
     value: pl.Float64 = pa.Field(description="Fitted curve, in ticks: what this bucket adds to the predicted move")
+    error: pl.Float64 = pa.Field(nullable=True, ge=0, description="Standard error of value in ticks, clustered by session; null with one")
     version: str
     code_version: str
     fingerprint: str = pa.Field(description="sha256 of the statistics that the fit saw")
     first_session: pl.Date
     last_session: pl.Date
+    penalty: pl.Float64 = pa.Field(gt=0, description="Smoothness, in rows of a mean bucket; chosen by held-out training sessions")
     passes: pl.Int32 = pa.Field(ge=0)
     step: pl.Float64 = pa.Field(gt=0, description="Damping used; 0.3 unless that would diverge")
+    lambda_max: pl.Float64 = pa.Field(gt=0, description="Top eigenvalue of the joint operator; step * lambda_max >= 2 diverges")
     residual: pl.Float64 = pa.Field(ge=0, description="Largest change of any value in the last pass, in ticks")
-    r2_train: pl.Float64
+    r2_train: pl.Float64 = pa.Field(nullable=True, description="On the training rows; null where no label moved")
+    r2_held_out: pl.Float64 = pa.Field(nullable=True, description="On held-out training sessions, the figure that chose the penalty")
 
 
 class Predictions(pa.DataFrameModel):
@@ -54,11 +58,11 @@ class Predictions(pa.DataFrameModel):
 class ModelScores(pa.DataFrameModel):
     """`model_scores`: each model trained on a period's window and scored on the period itself."""
 
-    model: str
-    rows_train: pl.Int64
-    rows_test: pl.Int64
+    model: str = pa.Field(unique=True)
+    every: pl.Int64 = pa.Field(ge=1, description="Trained on every k-th row of the window; 1 is all of them")
+    rows_train: pl.Int64 = pa.Field(ge=0)
+    rows_test: pl.Int64 = pa.Field(ge=0, description="0 while the period has no session yet: then the test columns are null")
     mse: pl.Float64 = pa.Field(nullable=True, description="Out of sample, ticks squared")
     r2: pl.Float64 = pa.Field(nullable=True, description="Out of sample, against predicting zero")
-    r2_train: pl.Float64
-    rank_correlation: pl.Float64 = pa.Field(nullable=True)
-    fit_seconds: pl.Float64 = pa.Field(ge=0)
+    r2_train: pl.Float64 = pa.Field(nullable=True, description="On the rows it was trained on; null where no label moved")
+    rank_correlation: pl.Float64 = pa.Field(nullable=True, description="Spearman's, out of sample; null for a constant prediction")

@@ -1,0 +1,163 @@
+"""The Dagster shell of the third floor: sums of a session, curves of a period, predictions, scores.
+
+Nothing leaks: a training window ends at least one session before the period it serves, and a label
+never reaches past the end of its own session, so no label of the window has seen the period.
+"""
+
+import datetime as dt
+
+import dagster as dg
+import polars as pl
+
+from assets.calendar import Calendar
+from assets.curves.model import CODE_VERSION, fit, predict
+from assets.curves.picture import curves_picture
+from assets.curves.rivals import CURVES, scores
+from assets.curves.schema import CurveModel, CurveStatistics, ModelScores, Predictions
+from assets.curves.statistics import CurvesError, session_statistics
+from assets.curves.window import read_window
+from assets.desk import Desk
+from assets.features.indicators import indicators
+from assets.lake import Lake
+from assets.shell import OWNERS, contract_check, told
+
+
+def curve_statistics(desk: Desk) -> dg.AssetsDefinition:
+    """The sums of each session."""
+    market, calendar, lake = desk.traded, Calendar(desk), Lake(desk.lake)
+
+    @dg.asset(
+        key=[market, "curve_statistics"],
+        group_name="curves",
+        description="Sums of a session by indicator and bucket: curves are fitted from these alone, and they add up over sessions.",
+        kinds={"polars", "numba"},
+        owners=OWNERS,
+        tags={"market": market, "layer": "curves"},
+        code_version=CODE_VERSION,
+        partitions_def=calendar.session_partitions,
+        deps=[dg.AssetKey([market, "feature_table"])],
+    )
+    def asset(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+        session = dt.date.fromisoformat(context.partition_key)
+        with told():
+            if calendar.window(market, session) is None:
+                lake.write("curve_statistics", CurveStatistics.empty(), CurveStatistics, market=market, session=session)
+                return dg.MaterializeResult(metadata={"session": "no session"})
+            chosen = indicators(desk.leaders)
+            features = lake.read("feature_table", columns=[*(i.name for i in chosen), "label"], market=market, session=session)
+            statistics = session_statistics(features, chosen, horizon_ns=desk.horizon_ns)
+            lake.write("curve_statistics", statistics.to_frame(), CurveStatistics, market=market, session=session)
+        return dg.MaterializeResult(metadata={"rows": statistics.rows, "label_square": statistics.label_square})
+
+    return asset
+
+
+def curve_model(desk: Desk) -> dg.AssetsDefinition:
+    """The curves of each period, fitted on the training window before it."""
+    market, calendar, lake = desk.traded, Calendar(desk), Lake(desk.lake)
+
+    @dg.asset(
+        key=[market, "curve_model"],
+        group_name="curves",
+        description="One smooth curve an indicator, fitted jointly in damped passes on the sums of the training window.",
+        kinds={"polars"},
+        owners=OWNERS,
+        tags={"market": market, "layer": "curves"},
+        code_version=CODE_VERSION,
+        partitions_def=calendar.period_partitions,
+        deps=[dg.AssetDep(dg.AssetKey([market, "curve_statistics"]), partition_mapping=calendar.training_mapping)],
+    )
+    def asset(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+        period = dt.date.fromisoformat(context.partition_key)
+        with told():
+            window = calendar.training_sessions(period)
+            parts = list(read_window(lake, market, window).values())
+            model = fit(parts, indicators(desk.leaders), horizon_ns=desk.horizon_ns, first_session=window[0], last_session=window[-1])
+            lake.write("curve_model", model, CurveModel, market=market, period=period)
+        facts = model.select("penalty", "passes", "step", "lambda_max", "residual", "r2_train", "r2_held_out").row(0, named=True)
+        figures = {name: float(value) for name, value in facts.items() if value is not None}
+        return dg.MaterializeResult(metadata={**figures, "sessions": len(parts), "curves": dg.MetadataValue.md(curves_picture(model))})
+
+    return asset
+
+
+def predictions(desk: Desk) -> dg.AssetsDefinition:
+    """The desk's model applied to each session of its period."""
+    market, calendar, lake = desk.traded, Calendar(desk), Lake(desk.lake)
+
+    @dg.asset(
+        key=[market, "predictions"],
+        group_name="curves",
+        description="Predicted move of the mid at each row of the feature table, by the model of the session's own period.",
+        kinds={"polars", "numba"},
+        owners=OWNERS,
+        tags={"market": market, "layer": "curves"},
+        code_version=CODE_VERSION,
+        partitions_def=calendar.traded_partitions,
+        deps=[
+            dg.AssetKey([market, "feature_table"]),
+            dg.AssetDep(dg.AssetKey([market, "curve_model"]), partition_mapping=dg.TimeWindowPartitionMapping()),
+        ],
+    )
+    def asset(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+        session = dt.date.fromisoformat(context.partition_key)
+        with told():
+            if desk.model != CURVES:
+                raise CurvesError(f"model = {desk.model!r} in the desk file: only {CURVES!r} can be traded; rivals are scored only")
+            if calendar.window(market, session) is None:
+                lake.write("predictions", Predictions.empty(), Predictions, market=market, session=session)
+                return dg.MaterializeResult(metadata={"session": "no session"})
+            model = lake.read("curve_model", market=market, period=calendar.period_of(session))
+            features = lake.read("feature_table", market=market, session=session)
+            moves = features.select("ts_event", "row", pl.Series("prediction", predict(model, features)), "label")
+            lake.write("predictions", moves, Predictions, market=market, session=session)
+        spread = moves["prediction"].std()
+        return dg.MaterializeResult(metadata={"rows": moves.height, "prediction_std": float(spread) if isinstance(spread, float) else 0.0})
+
+    return asset
+
+
+def model_scores(desk: Desk) -> dg.AssetsDefinition:
+    """The curves and their rivals: trained on a period's window, scored on the period."""
+    market, calendar, lake = desk.traded, Calendar(desk), Lake(desk.lake)
+
+    @dg.asset(
+        key=[market, "model_scores"],
+        group_name="curves",
+        description="MSE, R2 and rank correlation out of sample, of the curves and of scikit-learn's models trained on the same rows.",
+        kinds={"scikitlearn"},
+        owners=OWNERS,
+        tags={"market": market, "layer": "curves"},
+        code_version=CODE_VERSION,
+        partitions_def=calendar.period_partitions,
+        deps=[
+            dg.AssetDep(dg.AssetKey([market, "feature_table"]), partition_mapping=calendar.scoring_mapping),
+            dg.AssetKey([market, "curve_model"]),
+        ],
+    )
+    def asset(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+        period = dt.date.fromisoformat(context.partition_key)
+        chosen = indicators(desk.leaders)
+
+        def read(session: dt.date) -> pl.DataFrame:
+            return lake.read("feature_table", columns=[*(i.name for i in chosen), "label"], market=market, session=session)
+
+        with told():
+            window, own = calendar.training_sessions(period), calendar.period_sessions(period)
+            train, test = ([read(day) for day in days if calendar.window(market, day)] for days in (window, own))
+            table, seconds = scores(lake.read("curve_model", market=market, period=period), train, test, chosen)
+            lake.write("model_scores", table, ModelScores, market=market, period=period)
+        r2 = {f"r2_{name}": value for name, value in table.select("model", "r2").iter_rows() if value is not None}
+        return dg.MaterializeResult(metadata={**r2, **{f"fit_seconds_{name}": value for name, value in seconds.items()}})
+
+    return asset
+
+
+def checks(desk: Desk, market: str) -> list[dg.AssetChecksDefinition]:
+    """The contract of each published partition, held again for the record."""
+    return [
+        contract_check(desk, market, "curve_statistics", CurveStatistics, "session"),
+        contract_check(desk, market, "curve_model", CurveModel, "period"),
+        contract_check(desk, market, "predictions", Predictions, "traded"),
+        contract_check(desk, market, "model_scores", ModelScores, "period"),
+    ]

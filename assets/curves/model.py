@@ -1,0 +1,160 @@
+"""A fitted model as rows: what `joint.py` found through a window's sums, and the prediction made from it."""
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+from numba import njit
+
+from assets.curves.joint import choose_penalty, damped_fit, r2, standard_errors
+from assets.curves.statistics import (
+    BUCKETS,
+    CurvesError,
+    Floats,
+    Indicator,
+    Lookup,
+    Statistics,
+    add,
+    bucket_of,
+    design_version,
+    edges,
+    lookup,
+    matrix,
+)
+
+CODE_VERSION: Final = "1"
+"""Changes with the arithmetic of the fit or of the prediction."""
+
+def fit(
+    parts: Sequence[Statistics], indicators: Sequence[Indicator], *, horizon_ns: int, first_session: dt.date, last_session: dt.date
+) -> pl.DataFrame:
+    """Rows of `curve_model` from the statistics of the window's sessions, in the order of time.
+
+    Args:
+        parts: one Statistics a session (or a stretch of one, at least a horizon from the next); sessions without rows left out.
+        indicators: the present definitions, in the design's order.
+        horizon_ns: of the label.
+        first_session: first of the training window.
+        last_session: last of the training window.
+
+    Raises:
+        CurvesError: there is no row with a label, or the sums belong to another design.
+    """
+    version = design_version(indicators, horizon_ns)
+    parts = [part for part in parts if part.rows]
+    if not parts:
+        raise CurvesError(f"no row with a label between {first_session} and {last_session}: the curves have nothing to be fitted on")
+    if any(part.version != version for part in parts):
+        raise CurvesError(
+            f"curve_statistics between {first_session} and {last_session} were made for other indicators, buckets or another horizon "
+            f"(design {parts[0].version}, now {version}): materialise them anew"
+        )
+    total = add(parts)
+    penalty, tested = choose_penalty(parts)
+    fitted = damped_fit(total, penalty)
+    grids = [edges(indicator) for indicator in indicators]
+    count = total.count
+    frame = pl.DataFrame(
+        {
+            "indicator": np.repeat(total.names, BUCKETS),
+            "bucket": np.tile(np.arange(BUCKETS, dtype=np.int16), len(grids)),
+            "lower": np.concatenate([grid[:-1] for grid in grids]),
+            "upper": np.concatenate([grid[1:] for grid in grids]),
+            "count": count,
+            "mean": total.label_sum / np.maximum(count, 1),
+            "value": fitted.value,
+            "error": standard_errors(parts, penalty, fitted.value),
+        },
+        nan_to_null=True,
+        schema_overrides={"error": pl.Float64},
+    )
+    return frame.with_columns(
+        version=pl.lit(version),
+        code_version=pl.lit(CODE_VERSION),
+        fingerprint=pl.lit(total.fingerprint),
+        first_session=pl.lit(first_session),
+        last_session=pl.lit(last_session),
+        penalty=pl.lit(penalty),
+        passes=pl.lit(fitted.passes, pl.Int32),
+        step=pl.lit(fitted.step),
+        lambda_max=pl.lit(fitted.lambda_max),
+        residual=pl.lit(fitted.residual),
+        r2_train=pl.lit(r2(fitted.value, total), pl.Float64),
+        r2_held_out=pl.lit(tested, pl.Float64),
+    )
+
+
+def cross_fitted(
+    sessions: Mapping[dt.date, Statistics], folds: Sequence[Sequence[dt.date]], indicators: Sequence[Indicator], *, horizon_ns: int
+) -> list[pl.DataFrame]:
+    """For each fold the model fitted on all sessions but the fold's own: what the fold's sessions may be predicted with.
+
+    Args:
+        sessions: statistics by session; sessions without rows may be missing.
+        folds: groups of sessions, such as the weeks of a window or `stretches` of its sessions.
+        indicators: the present definitions, in the design's order.
+        horizon_ns: of the label.
+
+    Raises:
+        CurvesError: nothing is left to fit on, or the sums belong to another design.
+    """
+    every = sorted(chain(*folds))
+    models = []
+    for fold in folds:
+        rest = [session for session in every if session not in set(fold)]
+        if not any(session in sessions for session in rest):
+            raise CurvesError(f"without the sessions {min(fold)} to {max(fold)} nothing is left to fit on: the window needs more of them")
+        parts = [sessions[session] for session in rest if session in sessions]
+        models.append(fit(parts, indicators, horizon_ns=horizon_ns, first_session=rest[0], last_session=rest[-1]))
+    return models
+
+
+@dataclass(frozen=True)
+class Curves:
+    """A model's rows made ready for prediction."""
+
+    names: tuple[str, ...]
+    where: Lookup
+    value: Floats  # [p, BUCKETS] ticks
+
+
+def curves(model: pl.DataFrame) -> Curves:
+    """Ready the rows of `curve_model`, or any rows with its indicator, bucket, lower, upper and value."""
+    names = tuple(model["indicator"].unique(maintain_order=True).to_list())
+    lower, upper = (model[side].to_numpy().reshape(len(names), BUCKETS) for side in ("lower", "upper"))
+    grids = [np.append(low, high[-1]) for low, high in zip(lower, upper, strict=True)]
+    return Curves(names, lookup(grids), model["value"].to_numpy().reshape(len(names), BUCKETS))
+
+
+def predict(model: pl.DataFrame, features: pl.DataFrame) -> npt.NDArray[np.float32]:
+    """Predicted move of the mid over the horizon for each row of a feature table, in ticks.
+
+    Raises:
+        CurvesError: an indicator of the model is missing from the features.
+    """
+    ready = curves(model)
+    return predict_matrix(ready, matrix(features, ready.names))
+
+
+def predict_matrix(ready: Curves, values: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """The same for float32 values [p, n] in the order of the model's indicators; n = 1 serves an event as it comes, with the same bits."""
+    return _predict(values.view(np.int32), ready.where.cells, ready.where.uppers, ready.value)
+
+
+@njit(cache=True, nogil=True)
+def _predict(bits: Any, cells: Any, uppers: Any, value: Any) -> Any:
+    p, n = bits.shape
+    total = np.zeros(n, np.float64)
+    for i in range(p):
+        for r in range(n):
+            x = bits[i, r]
+            magnitude = x & np.int32(0x7FFF_FFFF)
+            if magnitude != 0 and magnitude <= np.int32(0x7F80_0000):
+                move = value[i, bucket_of(magnitude, cells[i], uppers[i])]
+                total[r] += move if x > 0 else -move
+    return total.astype(np.float32)

@@ -1,0 +1,134 @@
+"""The shells: sessions and periods through Dagster, and the sentences that bad input gets."""
+
+import datetime as dt
+
+import dagster as dg
+import numpy as np
+import polars as pl
+import pytest
+
+from assets.calendar import Calendar
+from assets.curves import asset
+from assets.desk import Desk, Market
+from assets.features.indicators import indicators
+from assets.features.schema import FeatureTable
+from assets.lake import Lake
+
+FIRST = dt.date(2026, 8, 31)
+PERIOD = dt.date(2026, 9, 7)
+ROWS = 3000
+
+
+@pytest.fixture
+def desk(tmp_path) -> Desk:
+    markets = {name: Market(symbol=f"{name}Z6", tick_size="0.10") for name in ("FLW",)}
+    return Desk(
+        name="test", home=tmp_path, traded="FLW", markets=markets, first_session=FIRST, last_session=dt.date(2026, 9, 11),
+        hours=(dt.time(13, 30), dt.time(20)), training_sessions=5,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def lake(desk) -> Lake:
+    """Feature tables of two weeks, in which only the first indicator knows of the label."""
+    lake = Lake(desk.lake)
+    for k, session in enumerate(Calendar(desk).sessions()):
+        random = np.random.default_rng(k)
+        names = [indicator.name for indicator in indicators(desk.leaders)]
+        values = {name: random.standard_normal(ROWS).astype(np.float32) for name in names}
+        label = np.rint(2 * (np.sign(values[names[0]]) + 2 * random.standard_normal(ROWS))) / 2
+        price = np.full(ROWS, 10**9)
+        book = {"own": np.full(ROWS, True), "bid_px": price, "ask_px": price + 1}
+        frame = pl.DataFrame(
+            {"ts_event": np.arange(ROWS), "row": np.arange(ROWS, dtype=np.uint32), **book, "label": label.astype(np.float32), **values}
+        ).with_columns(label=pl.when(pl.col("ts_event") < ROWS - 100).then("label"))
+        lake.write("feature_table", frame, FeatureTable, market="FLW", session=session)
+    return lake
+
+
+def run(definition: dg.AssetsDefinition, key: dt.date) -> dict[str, dg.MetadataValue]:
+    with dg.DagsterInstance.ephemeral() as instance:
+        result = dg.materialize([definition], partition_key=key.isoformat(), instance=instance, raise_on_error=False)
+        if not result.success:
+            raise AssertionError(result.get_step_failure_events()[0].step_failure_data.user_failure_data.description)
+        return dict(result.asset_materializations_for_node(definition.node_def.name)[0].metadata)
+
+
+def statistics(desk, sessions=None):
+    for session in sessions or Calendar(desk).sessions():
+        run(asset.curve_statistics(desk), session)
+
+
+def test_two_weeks_go_from_features_to_scores(desk, lake):
+    statistics(desk)
+    told = run(asset.curve_model(desk), PERIOD)
+    assert told["sessions"].value == 5
+    assert told["r2_train"].value > 0.15
+    assert "data:image/svg+xml;base64," in told["curves"].value
+    for session in Calendar(desk).period_sessions(PERIOD):
+        run(asset.predictions(desk), session)
+    moves = lake.read("predictions", market="FLW", session=PERIOD)
+    features = lake.read("feature_table", market="FLW", session=PERIOD)
+    assert moves.select("ts_event", "row", "label").equals(features.select("ts_event", "row", "label"))
+    known = moves.drop_nulls()
+    assert np.corrcoef(known["prediction"], known["label"])[0, 1] > 0.3
+    run(asset.model_scores(desk), PERIOD)
+    table = lake.read("model_scores", market="FLW", period=PERIOD)
+    assert table["rows_test"].unique().to_list() == [5 * (ROWS - 100)]
+    assert table.filter(model="curves")["r2"][0] > 0.15
+
+
+def test_the_model_of_the_coming_week_is_trained_and_not_yet_scored(desk, lake):
+    coming = PERIOD + dt.timedelta(days=7)
+    statistics(desk)
+    run(asset.curve_model(desk), coming)
+    run(asset.model_scores(desk), coming)
+    assert lake.read("model_scores", market="FLW", period=coming)["r2"].null_count() == 4
+
+
+def test_the_same_input_gives_the_same_bytes(desk, lake):
+    def everything() -> list[bytes]:
+        statistics(desk)
+        for definition in (asset.curve_model, asset.predictions, asset.model_scores):
+            run(definition(desk), PERIOD)
+        return [path.read_bytes() for path in sorted(lake.root.rglob("*.parquet"))]
+
+    assert everything() == everything()
+
+
+def test_a_missing_session_of_the_window_is_named(desk, lake):
+    hole = dt.date(2026, 9, 2)
+    statistics(desk, [session for session in Calendar(desk).training_sessions(PERIOD) if session != hole])
+    with pytest.raises(AssertionError, match="training window 2026-08-31 to 2026-09-04 of FLW lacks curve_statistics for 2026-09-02"):
+        run(asset.curve_model(desk), PERIOD)
+    assert not lake.exists("curve_model", market="FLW", period=PERIOD)
+
+
+def test_a_session_without_its_model_says_which_one(desk, lake):
+    with pytest.raises(AssertionError, match="curve_model FLW 2026-09-07 is not in the lake"):
+        run(asset.predictions(desk), PERIOD)
+
+
+def test_a_model_that_cannot_be_traded_is_named(desk, lake):
+    with pytest.raises(AssertionError, match="model = 'linear' in the desk file: only 'curves' can be traded"):
+        run(asset.predictions(desk.model_copy(update={"model": "linear"})), PERIOD)
+
+
+def test_another_horizon_asks_for_new_statistics(desk, lake):
+    statistics(desk)
+    with pytest.raises(AssertionError, match="materialise them anew"):
+        run(asset.curve_model(desk.model_copy(update={"horizon_seconds": 5.0})), PERIOD)
+
+
+def test_a_holiday_has_partitions_without_rows_and_the_window_passes_over_it(desk, lake):
+    holiday = dt.date(2026, 9, 7)  # Labor Day
+    market = desk.markets["FLW"].model_copy(update={"calendar": "XNYS"})
+    closed = desk.model_copy(update={"markets": {**desk.markets, "FLW": market}})
+    statistics(closed)
+    assert lake.read("curve_statistics", market="FLW", session=holiday).height == 0
+    assert run(asset.predictions(closed), holiday)["session"].value == "no session"
+    told = run(asset.curve_model(closed), PERIOD + dt.timedelta(days=7))
+    assert told["sessions"].value == 4
+    run(asset.curve_model(closed), PERIOD)
+    run(asset.model_scores(closed), PERIOD)
+    assert lake.read("model_scores", market="FLW", period=PERIOD)["rows_test"].unique().to_list() == [4 * (ROWS - 100)]

@@ -1,0 +1,177 @@
+"""The fit: where the damped passes come to rest, what they find, and what they do with bad input."""
+
+import datetime as dt
+
+import numpy as np
+import polars as pl
+import pytest
+from threadpoolctl import threadpool_limits
+
+from assets.curves import joint
+from assets.curves.joint import damped_fit, direct_fit, r2, stretches
+from assets.curves.model import cross_fitted, curves, fit, predict, predict_matrix
+from assets.curves.schema import CurveModel
+from assets.curves.statistics import BUCKETS, CurvesError, matrix
+from assets.lake import check
+
+FIRST, LAST = dt.date(2026, 8, 24), dt.date(2026, 9, 18)
+
+
+def fitted(made, parts=None, sessions=8):
+    return fit(parts or made.sessions(sessions), made.indicators, horizon_ns=made.horizon_ns, first_session=FIRST, last_session=LAST)
+
+
+@pytest.mark.parametrize("correlation", [0.0, 0.5, 0.9])
+@pytest.mark.parametrize("penalty", [0.1, 100.0])
+def test_the_damped_passes_come_to_rest_at_penalised_least_squares(planted, correlation, penalty):
+    sums = planted(20_000, 1, correlation=correlation, size=8).statistics()
+    found = damped_fit(sums, penalty)
+    assert found.residual <= 1e-6
+    np.testing.assert_allclose(found.value, direct_fit(sums, penalty), atol=1e-3 * np.abs(found.value).max())
+
+
+def test_where_thirty_percent_would_diverge_the_step_is_cut_and_the_passes_converge(planted, monkeypatch):
+    sums = planted(30_000, 2, correlation=0.7, size=12).statistics()
+    found = damped_fit(sums, 1.0)
+    assert 0.3 * found.lambda_max > 2
+    assert found.step * found.lambda_max < 2
+    assert found.residual <= 1e-6
+    monkeypatch.setattr(joint, "_STABLE", np.inf)
+    monkeypatch.setattr(joint, "_MAX_PASSES", 200)
+    uncut = damped_fit(sums, 1.0)
+    assert uncut.step == 0.3
+    assert uncut.residual > 1e6
+
+
+def test_unrelated_indicators_keep_the_seeds_step(planted):
+    assert damped_fit(planted(20_000, 3).statistics(), 1.0).step == 0.3
+
+
+def test_a_planted_additive_signal_is_found(planted):
+    train, test = planted(400_000, 4, correlation=0.3), planted(200_000, 5, correlation=0.3)
+    found = fitted(train)
+    check(found, CurveModel, "test")
+    assert test.r2(predict(found, test.features)) > 0.98 * test.oracle() > 0.02
+
+
+def test_each_curve_holds_only_what_the_others_do_not_explain(planted):
+    # x3 is pure company: it moves with the others and adds nothing of its own.
+    made = planted(400_000, 6, correlation=0.7)
+    noise = 2 * np.random.default_rng(0).standard_normal(400_000)
+    label = pl.Series(np.rint(2 * (made.features["x0"].to_numpy() + noise)) / 2)
+    found = fitted(made._replace(features=made.features.with_columns(label=label))).filter(pl.col("count") > 5000)
+    alone = found.filter(pl.col("indicator") == "x3")
+    assert alone["mean"].abs().max() > 0.5
+    assert alone["value"].abs().max() < 0.1
+
+
+def test_pure_noise_gives_no_prediction_to_speak_of(planted):
+    outside = []
+    for seed in range(5):
+        train, test = planted(40_000, 10 + seed, signal=0), planted(40_000, 20 + seed, signal=0)
+        outside.append(test.r2(predict(fitted(train), test.features)))
+    assert abs(np.mean(outside)) < 3e-4
+    assert min(outside) > -1e-3
+
+
+def test_r2_from_sums_is_r2_from_rows(planted):
+    train, test = planted(50_000, 7), planted(20_000, 8)
+    found = fitted(train)
+    value = found["value"].to_numpy()
+    assert found["r2_train"][0] == pytest.approx(train.r2(predict(found, train.features)), abs=1e-6)
+    assert r2(value, test.statistics()) == pytest.approx(test.r2(predict(found, test.features)), abs=1e-6)
+
+
+def test_a_prediction_is_odd_and_no_opinion_predicts_nothing(planted):
+    made = planted(20_000, 9)
+    found = fitted(made)
+    names = [indicator.name for indicator in made.indicators]
+    mirrored = made.features.with_columns(-pl.col(names))
+    np.testing.assert_array_equal(predict(found, mirrored), -predict(found, made.features))
+    nothing = dict(zip(names, (0.0, None, np.nan, -0.0), strict=True))
+    silent = made.features.with_columns(pl.lit(value, pl.Float32).alias(name) for name, value in nothing.items())
+    assert not predict(found, silent).any()
+
+
+def test_one_event_at_a_time_gives_the_same_bits_as_the_batch(planted):
+    made = planted(2000, 10)
+    ready = curves(fitted(made))
+    values = matrix(made.features, ready.names)
+    stream = [predict_matrix(ready, np.ascontiguousarray(values[:, [k]]))[0] for k in range(values.shape[1])]
+    np.testing.assert_array_equal(np.array(stream, np.float32), predict_matrix(ready, values))
+
+
+def test_threads_do_not_change_a_bit(planted):
+    made = planted(20_000, 11, size=12)
+    with threadpool_limits(1):
+        one = fitted(made)
+    with threadpool_limits(2):
+        assert fitted(made).equals(one)
+
+
+def test_errors_tell_how_far_a_value_moves_from_sample_to_sample(planted):
+    samples = [fitted(planted(20_000, 100 + k, size=1)) for k in range(12)]
+    spread = np.std([sample["value"].to_numpy() for sample in samples], axis=0)
+    told = np.mean([sample["error"].to_numpy() for sample in samples], axis=0)
+    seen = samples[0]["count"].to_numpy() > 100
+    assert 0.5 < np.median(told[seen] / spread[seen]) < 2
+
+
+def test_one_session_is_fitted_with_the_cautious_penalty_and_without_errors(planted):
+    found = fitted(planted(20_000, 12), sessions=1)
+    check(found, CurveModel, "test")
+    assert found["error"].null_count() == found["r2_held_out"].null_count() == found.height
+    assert found["penalty"][0] == 100
+
+
+def test_constant_silent_and_rare_indicators_have_curves_that_claim_nothing(planted):
+    made = planted(30_000, 13)
+    features = made.features.with_columns(x1=pl.lit(0.5, pl.Float32), x2=pl.lit(0.0, pl.Float32), x3=pl.lit(None, pl.Float32))
+    found = fitted(made._replace(features=features))
+    check(found, CurveModel, "test")
+    by_name = dict(zip(found["indicator"].unique(maintain_order=True), found["value"].to_numpy().reshape(-1, BUCKETS), strict=True))
+    assert np.abs(by_name["x0"]).max() > 0.3
+    assert np.abs(by_name["x1"]).max() < 0.1
+    assert not by_name["x2"].any()
+    assert not by_name["x3"].any()
+
+
+def test_fewer_rows_than_buckets_still_fit(planted):
+    check(fitted(planted(20, 14), sessions=2), CurveModel, "test")
+
+
+def test_a_label_that_never_moves_has_no_r2(planted):
+    made = planted(1000, 15)
+    found = fitted(made._replace(features=made.features.with_columns(label=pl.lit(0.0, pl.Float32))))
+    assert found["r2_train"].null_count() == found.height
+    assert not found["value"].to_numpy().any()
+
+
+def test_no_labelled_row_is_said_with_the_window(planted):
+    made = planted(100, 16)
+    with pytest.raises(CurvesError, match="no row with a label between 2026-08-24 and 2026-09-18"):
+        fitted(made._replace(features=made.features.with_columns(label=pl.lit(None, pl.Float32))))
+
+
+def test_statistics_of_another_design_are_refused(planted, scale):
+    made = planted(1000, 17)
+    with pytest.raises(CurvesError, match="materialise them anew"):
+        fitted(made._replace(indicators=[scale(f"x{k}", hi=9.0) for k in range(4)]), made.sessions(2))
+
+
+def test_a_cross_fitted_model_has_not_seen_its_fold(planted):
+    made = planted(20_000, 18)
+    days = [FIRST + dt.timedelta(days=k) for k in range(8)]
+    sessions = dict(zip(days, made.sessions(8), strict=True))
+    folds = stretches(days)
+    assert [list(fold) for fold in folds] == [days[0:2], days[2:4], days[4:6], days[6:8]]
+    models = cross_fitted(sessions, folds, made.indicators, horizon_ns=made.horizon_ns)
+    poisoned = {day: sums if day not in folds[1] else planted(2500, 99, signal=50.0).statistics() for day, sums in sessions.items()}
+    again = cross_fitted(poisoned, folds, made.indicators, horizon_ns=made.horizon_ns)
+    assert [one.equals(other) for one, other in zip(models, again, strict=True)] == [False, True, False, False]
+
+
+def test_a_fold_that_is_the_whole_window_leaves_nothing_to_fit(planted):
+    made = planted(1000, 19)
+    with pytest.raises(CurvesError, match="nothing is left to fit on"):
+        cross_fitted({FIRST: made.statistics()}, [[FIRST]], made.indicators, horizon_ns=made.horizon_ns)
