@@ -44,15 +44,19 @@ def demo(desk: DeskOption = DEFAULT_DESK) -> None:
 
 @app.command(name="try")
 def try_(
-    file: Annotated[Path, typer.Argument(help="A DBN file, plain or zstd, schema mbo.")],
+    file: Annotated[Path, typer.Argument(help="A DBN file, plain or zstd, schema mbo, one instrument.")],
     definition: Annotated[Path | None, typer.Option(help="A DBN definition file: tick size and contract multiplier.")] = None,
+    fee: Annotated[float, typer.Option(min=0, help="Fee a contract, in the unit of the P&L: ticks, or currency with --definition.")] = 0.0,
     out: Annotated[Path, typer.Option(help="Folder for the report page.")] = Path("var/try"),
 ) -> None:
     """Run all floors on one DBN file of your own: fit on the first 60 %, trade the rest."""
-    from pipelines.try_file import try_file
+    from decimal import Decimal
 
     with _one_sentence():
-        try_file(file, definition, out)
+        from pipelines.output import print_tried
+        from pipelines.try_file import try_file
+
+        print_tried(try_file(file, definition, out, fee=Decimal(str(fee))))
 
 
 @app.command()
@@ -64,7 +68,7 @@ def sql(
     """Ask the warehouse."""
     from assets.desk import load_desk
     from pipelines.output import write_frame
-    from pipelines.warehouse import query as ask
+    from pipelines.query import query as ask
 
     with _one_sentence():
         write_frame(ask(load_desk(desk), query), format.value)

@@ -10,6 +10,7 @@ Sessions that a model trades begin four weeks after sessions that are recorded, 
 partition sets and two jobs; a sensor hands the session from one to the next.
 """
 
+import datetime as dt
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
@@ -22,9 +23,6 @@ RECORDED: Final = ("feature_table", "curve_statistics")
 TRADED: Final = ("predictions", "simulated_fills", "performance_report")
 TRAINED: Final = ("curve_model", "quoting_policy")
 SCORED: Final = ("model_scores",)
-
-_NIGHT: Final = {"hour_of_day": 1, "minute_of_hour": 0}
-_SATURDAY: Final = 6
 
 
 def market_keys(desk: Desk, layers: Sequence[str]) -> list[dg.AssetKey]:
@@ -65,28 +63,37 @@ _DESCRIPTIONS: Final = {
 
 def schedules(desk: Desk, defined: dict[str, Any]) -> list[dg.ScheduleDefinition]:
     """Nightly for the last session, weekly retraining for the week to come; off until switched on in the UI."""
-    weekly = {**_NIGHT, "day_of_week": _SATURDAY} if desk.retrain == "weekly" else _NIGHT
-    nightly = "Records the last session."
-    retrain = "Trains the model of the period to come on the sessions before it."
+    calendar = Calendar(desk)
+    nightly, weekly = ("0 1 * * *" if desk.every_day else "0 1 * * 2-6"), "30 1 * * 6"
+
+    def last_session(today: dt.date) -> dt.date | None:
+        return max((session for session in calendar.sessions() if session < today), default=None)
+
+    def period_to_train(today: dt.date) -> dt.date | None:
+        if desk.retrain == "daily":
+            return max((period for period in calendar.periods() if period < today), default=None)
+        return min((period for period in calendar.periods() if period > today), default=None)
+
+    def period_ended(today: dt.date) -> dt.date | None:
+        return max((period for period in calendar.periods() if period < today), default=None)
+
+    retrain = weekly if desk.retrain == "weekly" else nightly
     return [
-        dg.build_schedule_from_partitioned_job(defined["record_session"], name="nightly", description=nightly, **_NIGHT),
-        dg.build_schedule_from_partitioned_job(defined["retrain"], name="weekly_retrain", description=retrain, **weekly),
-        _score_schedule(desk, defined["score_models"]),
+        _schedule("nightly", defined["record_session"], nightly, last_session, "Records the last session."),
+        _schedule("weekly_retrain", defined["retrain"], retrain, period_to_train, "Trains the model of the period to come."),
+        _schedule("weekly_scores", defined["score_models"], retrain, period_ended, "Scores the models on the period that has just ended."),
     ]
 
 
-def _score_schedule(desk: Desk, job: Any) -> dg.ScheduleDefinition:
-    cron = f"30 1 * * {_SATURDAY}" if desk.retrain == "weekly" else "30 1 * * *"
+def _schedule(name: str, job: Any, cron: str, key: Callable[[dt.date], dt.date | None], description: str) -> dg.ScheduleDefinition:
+    @dg.schedule(name=name, job=job, cron_schedule=cron, description=description)
+    def scheduled(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+        partition = key(context.scheduled_execution_time.date())
+        if partition is None:
+            return dg.SkipReason(f"the desk has no partition for {job.name} at this date")
+        return dg.RunRequest(run_key=partition.isoformat(), partition_key=partition.isoformat())
 
-    @dg.schedule(name="weekly_scores", job=job, cron_schedule=cron, description="Scores the models on the period that has just ended.")
-    def weekly_scores(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
-        today = context.scheduled_execution_time.date()
-        ended = [period for period in Calendar(desk).periods() if period < today]
-        if not ended:
-            return dg.SkipReason("no period with a whole training window has ended yet")
-        return dg.RunRequest(partition_key=ended[-1].isoformat())
-
-    return weekly_scores
+    return scheduled
 
 
 def sensors(desk: Desk, defined: dict[str, Any]) -> list[dg.SensorDefinition]:

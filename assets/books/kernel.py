@@ -102,7 +102,7 @@ def fill(book: Book, order_id: np.uint64, size: Int) -> Int:
 
 
 @njit(cache=True)
-def apply(book: Book, action: Int, side: Int, price: Int, size: Int, order_id: np.uint64, flags: Int) -> Int:  # noqa: PLR0917
+def apply(book: Book, action: Int, side: Int, price: Int, size: Int, order_id: np.uint64, flags: Int) -> Int:
     """Apply one record, its fields as in `raw_ticks`; returns KEPT, EXCESSIVE_CANCEL or why the book was left alone.
 
     The first add of a snapshot clears the book, so a second snapshot replaces the first. A trade or

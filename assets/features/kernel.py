@@ -16,7 +16,9 @@ from numba import njit
 from numba.extending import overload
 
 from assets.books.schema import LEVELS
-from assets.features.indicators.base import CELLS, CLASSES, Indicator, Market, Slot, mid, record
+from assets.desk import NS
+from assets.features.errors import FeaturesError
+from assets.features.indicators.base import CELLS, CLASSES, Array, Indicator, Market, Slot, mid, record
 
 BID_PX: Final = 0
 ASK_PX: Final = 1
@@ -26,22 +28,33 @@ BID_CT: Final = 4
 ASK_CT: Final = 5
 """Rows of one book event as `on_book` takes it, int64 (6, levels); a level that does not exist has size 0."""
 
-Array = np.ndarray
+TIMES: Final = 64
+"""Room for time constants: a lab that tries many values runs them in parts, and a fixed size keeps one compiled kernel."""
 
 
 class Now:
-    """What there is once: the clock and the state of the traded market."""
+    """What there is once: the clock, the decays that indicators share, the state of the traded market."""
 
     ts: int
     """Time of the last event; 0 before the first."""
-    depth: int
-    """Levels that the indicators in use look at."""
     whole: int
     """1 while the traded market's latest book has two sides that do not touch."""
+    depth: int
+    """Levels that the indicators in use look at."""
+    times: int
+    """Different time constants in use."""
+    time: Array
+    """Float64 (TIMES,): the time constants, nanoseconds; the first is 0 and stands for none."""
+    decay: Array
+    """Float64 (TIMES,): exp(-dt / time) at the current event."""
 
 
 class State(NamedTuple):
-    """Everything between two events: record arrays of the classes of `indicators.base`, and the shared decays."""
+    """Everything between two events, as records of numba.
+
+    The kernel's functions take the three one by one: a look into a tuple of arrays counts references, which costs
+    more than an indicator's step.
+    """
 
     now: Array
     """Of `Now`, one element."""
@@ -49,60 +62,52 @@ class State(NamedTuple):
     """Of `Market`: the traded one, then the leaders."""
     slots: Array
     """Of `Slot`, sorted by the indicator's class."""
-    first: Array
-    """Int64 (classes + 1,): where the slots of each class begin."""
-    time: Array
-    """Float64: each different time constant in use, nanoseconds."""
-    decay: Array
-    """Float64: exp(-dt / time) at the current event."""
 
 
 def prepare(indicators: Sequence[Indicator], leaders: Sequence[str], ticks: Sequence[int]) -> State:
-    """A state that has seen nothing; `ticks`: price steps in 1e-9, of the traded market, then of each leader."""
-    kinds = np.array([CLASSES.index(type(indicator)) for indicator in indicators], dtype=np.int64)
-    order = np.argsort(kinds, kind="stable")
-    # Time constant 0 says that there is none; it comes first and its decay is never read.
+    """A state that has seen nothing; `ticks`: price steps in 1e-9, of the traded market, then of each leader.
+
+    Raises:
+        FeaturesError: more different time constants than one pass has room for.
+    """
     times = [0.0, *sorted({time for indicator in indicators for time in (indicator.tau, indicator.slow)} - {0.0})]
-    places = ["", *leaders]
-    now = np.zeros(1, record(Now, 0))
+    if len(times) > TIMES:
+        raise FeaturesError(f"{len(times) - 1} different time constants are more than the {TIMES - 1} of one pass: compute the indicators in parts")
+    now = np.zeros(1, record(Now, TIMES))
     now["depth"] = max([2, *(indicator.levels for indicator in indicators)])
+    now["times"] = len(times)
+    now["time"][0, : len(times)] = np.array(times) * NS
+    places = ["", *leaders]
     markets = np.zeros(len(places), record(Market, LEVELS))
     markets["tick"], markets["last"] = ticks, math.nan
     slots = np.zeros(len(indicators), record(Slot, CELLS))
-    for slot, column in zip(slots, order, strict=True):
+    kinds = [CLASSES.index(type(indicator)) for indicator in indicators]
+    for slot, column in zip(slots, np.argsort(kinds, kind="stable"), strict=True):
         indicator = indicators[column]
-        slot["column"], slot["market"], slot["levels"] = column, places.index(indicator.leader), indicator.levels
+        slot["kind"], slot["column"], slot["market"] = kinds[column], column, places.index(indicator.leader)
+        slot["levels"], slot["share"] = indicator.levels, indicator.tau / (indicator.slow or 1.0)
         slot["keep_at"], slot["slow_at"] = times.index(indicator.tau), times.index(indicator.slow)
-        slot["share"] = indicator.tau / (indicator.slow or 1.0)
-    first = np.searchsorted(kinds[order], np.arange(len(CLASSES) + 1))
-    return State(now, markets, slots, first, np.array(times) * 1e9, np.ones(len(times)))
+    return State(now, markets, slots)
 
 
-def _each_step(state: State) -> None:
-    """Every indicator's step, in place: written out below, class by class, so that all are compiled into one loop."""
+def _step(market: Market, own: Market, mine: Slot) -> float:
+    """One step of whichever indicator the slot is of: written out below, so that all are compiled into one loop."""
+    raise NotImplementedError
 
 
-@overload(_each_step)
-def _written_out(state):  # type: ignore[no-untyped-def]
-    lines = ["def each_step(state):", "    markets, slots, first, decay = state.markets, state.slots, state.first, state.decay"]
-    for kind in range(len(CLASSES)):
-        lines += [
-            f"    for i in range(first[{kind}], first[{kind + 1}]):",
-            "        mine = slots[i]",
-            "        market = markets[mine.market]",
-            "        if market.known:",
-            "            mine.keep, mine.slow = decay[mine.keep_at], decay[mine.slow_at]",
-            f"            mine.value = step_{kind}(market, markets[0], mine)",
-        ]
+@overload(_step)
+def _written_out(market, own, mine):  # type: ignore[no-untyped-def]
+    lines = ["def step(market, own, mine):"]
+    lines += [f"    if mine.kind == {kind}: return step_{kind}(market, own, mine)" for kind in range(len(CLASSES))]
     scope: dict[str, Any] = {f"step_{kind}": cls.compiled for kind, cls in enumerate(CLASSES)}
-    exec("\n".join(lines), scope)
-    return scope["each_step"]
+    exec("\n".join([*lines, "    return 0.0"]), scope)
+    return scope["step"]
 
 
 @njit(cache=True)
-def on_trade(state, m, price, size, aggressor):  # type: ignore[no-untyped-def]
+def on_trade(markets, m, price, size, aggressor):  # type: ignore[no-untyped-def]
     """One trade of market m; price in 1e-9. It is told to the indicators with the next book event of any market."""
-    market = state.markets[m]
+    market = markets[m]
     if not market.known:
         return
     trades = market.trades
@@ -118,45 +123,49 @@ def on_trade(state, m, price, size, aggressor):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def on_book(state, m, ts, event):  # type: ignore[no-untyped-def]
+def on_book(now, markets, slots, m, ts, event):  # type: ignore[no-untyped-def]  # noqa: PLR0917
     """One book event of market m; `event`: int64 (6, levels), prices in 1e-9. True where a row of `feature_table` is due.
 
     A book without two sides, or whose sides touch or cross, is passed over: the last whole one stays in force,
     and while it is the traded market's, no row is due.
     """
-    clock, market = state.now[0], state.markets[m]
+    clock, market = now[0], markets[m]
     whole = event[BID_SZ, 0] > 0 and event[ASK_SZ, 0] > 0 and event[BID_PX, 0] < event[ASK_PX, 0]
     if m == 0:
         clock.whole = whole
     if not whole:
         return False
-    now, before = market.now, market.before
+    book, before = market.now, market.before
     for level in range(clock.depth):
         there = event[BID_SZ, level] > 0
-        now.bid[level] = event[BID_PX, level] / market.tick if there else math.nan
-        now.bid_size[level] = event[BID_SZ, level]
-        now.bid_count[level] = event[BID_CT, level]
+        book.bid[level] = event[BID_PX, level] / market.tick if there else math.nan
+        book.bid_size[level] = event[BID_SZ, level]
+        book.bid_count[level] = event[BID_CT, level]
         there = event[ASK_SZ, level] > 0
-        now.ask[level] = event[ASK_PX, level] / market.tick if there else math.nan
-        now.ask_size[level] = event[ASK_SZ, level]
-        now.ask_count[level] = event[ASK_CT, level]
+        book.ask[level] = event[ASK_PX, level] / market.tick if there else math.nan
+        book.ask_size[level] = event[ASK_SZ, level]
+        book.ask_count[level] = event[ASK_CT, level]
     changed = (
-        now.bid[0] != before.bid[0]
-        or now.ask[0] != before.ask[0]
-        or now.bid_size[0] != before.bid_size[0]
-        or now.ask_size[0] != before.ask_size[0]
+        book.bid[0] != before.bid[0]
+        or book.ask[0] != before.ask[0]
+        or book.bid_size[0] != before.bid_size[0]
+        or book.ask_size[0] != before.ask_size[0]
     )
     if not market.known:
         market.known = 1
         _settle(market, clock.depth)  # the first book is not a flow
     elapsed = float(max(ts - clock.ts, 0)) if clock.ts else 0.0
     clock.ts = ts
-    for k in range(1, state.time.size):
-        state.decay[k] = math.exp(-elapsed / state.time[k])
-    _each_step(state)
+    for k in range(1, clock.times):
+        clock.decay[k] = math.exp(-elapsed / clock.time[k])
+    for i in range(slots.size):
+        mine = slots[i]
+        if markets[mine.market].known:
+            mine.keep, mine.slow = clock.decay[mine.keep_at], clock.decay[mine.slow_at]
+            mine.value = _step(markets[mine.market], markets[0], mine)
     _settle(market, clock.depth)
-    for k in range(state.markets.size):
-        trades = state.markets[k].trades
+    for k in range(markets.size):
+        trades = markets[k].trades
         trades.buys = trades.sells = trades.buy_volume = trades.sell_volume = trades.volume = trades.premium = 0.0
     return changed and clock.whole == 1
 
@@ -215,28 +224,29 @@ class Rows(NamedTuple):
 @njit(cache=True)
 def batch(state, books, tape, rows):  # type: ignore[no-untyped-def]
     """Run all events through the state in their total order; returns the number of rows filled."""
-    markets = books.start.size - 1
-    # Taken out of the tuple once: every look into a tuple of arrays counts references to all of them.
+    # Taken out of the tuples once: every look into a tuple of arrays counts references.
+    now, markets, slots = state.now, state.markets, state.slots
+    stop, ts, raw_row = books.start[1:], books.ts, books.row
     bid_px, ask_px, bid_sz, ask_sz, bid_ct, ask_ct = books.bid_px, books.ask_px, books.bid_sz, books.ask_sz, books.bid_ct, books.ask_ct
-    book_at, trade_at = books.start[:-1].copy(), tape.start[:-1].copy()
-    event = np.zeros((6, state.now[0].depth), dtype=np.int64)
-    filled, row, bid, ask = 0, books.row[0], books.bid_px[0][0], books.ask_px[0][0]
+    trade_stop, trade_ts, trade_row, price, size, aggressor = tape.start[1:], tape.ts, tape.row, tape.price, tape.size, tape.aggressor
+    out_ts, out_row, out_own, out_bid, out_ask, values = rows.ts, rows.row, rows.own, rows.bid, rows.ask, rows.values
+    at, trade_at = books.start[:-1].copy(), tape.start[:-1].copy()
+    event = np.zeros((6, now[0].depth), dtype=np.int64)
+    filled, own_row, own_bid, own_ask = 0, raw_row[0], bid_px[0][0], ask_px[0][0]
     while True:
         m = -1
-        for k in range(markets):
-            if book_at[k] < books.start[k + 1] and (m < 0 or books.ts[book_at[k]] < books.ts[book_at[m]]):
+        for k in range(markets.size):
+            if at[k] < stop[k] and (m < 0 or ts[at[k]] < ts[at[m]]):
                 m = k
         if m < 0:
             return filled
-        i = book_at[m]
-        book_at[m] += 1
-        ts = books.ts[i]
-        for k in range(markets):
-            while trade_at[k] < tape.start[k + 1]:
-                j = trade_at[k]
-                if tape.ts[j] > ts or (tape.ts[j] == ts and (k > m or (k == m and tape.row[j] > books.row[i]))):
+        i = at[m]
+        at[m] += 1
+        for k in range(markets.size):
+            for j in range(trade_at[k], trade_stop[k]):
+                if trade_ts[j] > ts[i] or (trade_ts[j] == ts[i] and (k > m or (k == m and trade_row[j] > raw_row[i]))):
                     break
-                on_trade(state, k, tape.price[j], tape.size[j], tape.aggressor[j])
+                on_trade(markets, k, price[j], size[j], aggressor[j])
                 trade_at[k] += 1
         for level in range(event.shape[1]):
             event[BID_PX, level] = bid_px[level][i]
@@ -245,14 +255,14 @@ def batch(state, books, tape, rows):  # type: ignore[no-untyped-def]
             event[ASK_SZ, level] = ask_sz[level][i]
             event[BID_CT, level] = bid_ct[level][i]
             event[ASK_CT, level] = ask_ct[level][i]
-        due = on_book(state, m, ts, event)
+        due = on_book(now, markets, slots, m, ts[i], event)
         if m == 0:
-            row, bid, ask = books.row[i], event[BID_PX, 0], event[ASK_PX, 0]
+            own_row, own_bid, own_ask = raw_row[i], bid_px[0][i], ask_px[0][i]
         if due:
-            rows.ts[filled], rows.row[filled], rows.own[filled] = ts, row, m == 0
-            rows.bid[filled], rows.ask[filled] = bid, ask
-            for k in range(state.slots.size):
-                rows.values[state.slots[k].column, filled] = state.slots[k].value
+            out_ts[filled], out_row[filled], out_own[filled] = ts[i], own_row, m == 0
+            out_bid[filled], out_ask[filled] = own_bid, own_ask
+            for k in range(slots.size):
+                values[slots[k].column, filled] = slots[k].value
             filled += 1
 
 
@@ -284,11 +294,11 @@ class Stream:
 
     def trade(self, leader: str, price: int, size: int, aggressor: int) -> None:
         """One trade, of the traded market where leader is empty; price in 1e-9, aggressor +1, -1 or 0."""
-        on_trade(self._state, self._markets.index(leader), price, size, aggressor)
+        on_trade(self._state.markets, self._markets.index(leader), price, size, aggressor)
 
     def book(self, leader: str, ts: int, event: Array) -> Array | None:
         """One book event: int64 (6, levels), see `BID_PX` and so on; the indicators (float64) where a row is due, else None."""
-        due = on_book(self._state, self._markets.index(leader), ts, event)
+        due = on_book(*self._state, self._markets.index(leader), ts, event)
         slots = self._state.slots
         return slots["value"][np.argsort(slots["column"])] if due else None
 

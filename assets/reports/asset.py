@@ -10,17 +10,20 @@ import polars as pl
 from assets.books.schema import BookQuality
 from assets.calendar import Calendar
 from assets.curves.schema import CurveModel, ModelScores
-from assets.desk import Desk, DeskError
-from assets.lake import Lake, LakeError, check
+from assets.desk import Desk
+from assets.lake import Lake
 from assets.reports.history import DeskTables, desk_page, week_page, weeks
-from assets.reports.page import Link, ReportError, write
+from assets.reports.page import Link, write
 from assets.reports.picture import picture
 from assets.reports.schema import PerformanceReport
 from assets.reports.session import SessionTables, session_page
 from assets.reports.statistics import sessions_a_year, sharpe, weekly_table
+from assets.shell import OWNERS, contract_check, told
 
-_OWNERS: Final = ["team:desk"]
-_SESSION_INPUTS: Final = ("simulated_fills", "predictions", "feature_table")
+CODE_VERSION: Final = "1"
+"""Raised with the figures of a report or the look of a page."""
+
+_DESK_INPUTS: Final = ("performance_report", "curve_model", "model_scores", "clean_books")
 
 
 def performance_report(desk: Desk) -> dg.AssetsDefinition:
@@ -32,18 +35,18 @@ def performance_report(desk: Desk) -> dg.AssetsDefinition:
         group_name="reports",
         description="One line a session: P&L after fees, where it came from, what it risked; and the page a person reads.",
         kinds={"polars", "plotly"},
-        owners=_OWNERS,
+        owners=OWNERS,
         tags={"market": market, "layer": "reports"},
-        code_version="1",
+        code_version=CODE_VERSION,
         partitions_def=Calendar(desk).traded_partitions,
-        deps=[dg.AssetKey([market, table]) for table in _SESSION_INPUTS],
+        deps=[
+            *(dg.AssetKey([market, table]) for table in ("simulated_fills", "predictions", "feature_table")),
+            dg.AssetDep(dg.AssetKey([market, "curve_model"]), partition_mapping=dg.TimeWindowPartitionMapping()),
+        ],
     )
     def asset(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
-        session = dt.date.fromisoformat(context.partition_key)
-        try:
-            return _report_session(desk, session)
-        except (LakeError, ReportError, DeskError) as error:
-            raise dg.Failure(description=str(error), allow_retries=False) from error
+        with told():
+            return _report_session(desk, dt.date.fromisoformat(context.partition_key))
 
     return asset
 
@@ -57,19 +60,18 @@ def desk_report(desk: Desk) -> dg.AssetsDefinition:
         group_name="reports",
         description="The desk's pages: weeks, equity curve, drawdown, whether it may be luck, the model and its rivals, the data.",
         kinds={"plotly"},
-        owners=_OWNERS,
+        owners=OWNERS,
         tags={"market": market, "layer": "reports"},
-        code_version="1",
-        deps=[*(dg.AssetKey([market, table]) for table in ("performance_report", "curve_model", "model_scores")), dg.AssetKey("warehouse")],
+        code_version=CODE_VERSION,
+        deps=[*(dg.AssetKey([market, table]) for table in _DESK_INPUTS), dg.AssetKey("warehouse")],
     )
     def asset() -> dg.MaterializeResult:
-        try:
+        with told():
             tables = read_desk(desk)
-            write(desk.reports / "index.html", desk_page(tables))
             for monday in weeks(tables):
                 write(desk.reports / f"week-{monday}.html", week_page(tables, monday))
-        except (LakeError, ReportError, DeskError) as error:
-            raise dg.Failure(description=str(error), allow_retries=False) from error
+            # The index last: it leads to the others.
+            write(desk.reports / "index.html", desk_page(tables))
         return dg.MaterializeResult(metadata=_desk_metadata(desk, tables))
 
     return asset
@@ -77,23 +79,7 @@ def desk_report(desk: Desk) -> dg.AssetsDefinition:
 
 def checks(desk: Desk, market: str) -> list[dg.AssetChecksDefinition]:
     """The contract of the published partition, held again for the record."""
-    key = dg.AssetKey([market, "performance_report"])
-
-    @dg.asset_check(
-        asset=key,
-        name="contract",
-        description="The published row keeps the contract PerformanceReport.",
-        partitions_def=Calendar(desk).traded_partitions,
-    )
-    def contract(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
-        try:
-            report = Lake(desk.lake).read("performance_report", market=market, session=context.partition_key)
-            check(report, PerformanceReport, f"performance_report {market} {context.partition_key}")
-        except LakeError as error:
-            return dg.AssetCheckResult(passed=False, description=str(error))
-        return dg.AssetCheckResult(passed=True)
-
-    return [contract]
+    return [contract_check(desk, market, "performance_report", PerformanceReport, "traded")]
 
 
 def read_desk(desk: Desk) -> DeskTables:
@@ -139,21 +125,22 @@ def _report_session(desk: Desk, session: dt.date) -> dg.MaterializeResult:
     write(page, session_page(tables, report, links=links, warehouse=True))
     lake.write("performance_report", report, PerformanceReport, **keys)
     row = report.row(0, named=True)
-    told = {name: float(value) for name, value in row.items() if isinstance(value, int | float)}
+    figures = {name: float(value) for name, value in row.items() if isinstance(value, int | float)}
     day = dg.MetadataValue.md(picture(tables.equity, row))
-    return dg.MaterializeResult(metadata={**told, "page": dg.MetadataValue.path(page), "day": day})
+    return dg.MaterializeResult(metadata={**figures, "page": dg.MetadataValue.path(page), "day": day})
 
 
 def _desk_metadata(desk: Desk, tables: DeskTables) -> dict[str, dg.MetadataValue | float | int]:
     net = tables.reports["net_pnl"].to_numpy()
     ratio = sharpe(net, tables.per_year)
-    weeks_table = weekly_table(tables.reports, tables.per_year).with_columns(pl.col("week").cast(pl.String))
+    table = weekly_table(tables.reports, tables.per_year).with_columns(pl.col("week").cast(pl.String))
+    columns = [dg.TableColumn(name, "float" if kind.is_numeric() else "string") for name, kind in table.schema.items()]
     return {
         "sessions": len(net),
         "net_pnl": float(net.sum()),
         **({"sharpe": ratio} if ratio is not None else {}),
         "page": dg.MetadataValue.path(desk.reports / "index.html"),
-        "weeks": dg.MetadataValue.table([dg.TableRecord(row) for row in weeks_table.to_dicts()]),
+        "weeks": dg.MetadataValue.table([dg.TableRecord(row) for row in table.to_dicts()], dg.TableSchema(columns)),
     }
 
 

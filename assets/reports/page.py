@@ -20,13 +20,14 @@ from typing import Any, Final
 
 import polars as pl
 
+from assets.desk import UserError
 from assets.reports.figures import Figure
 
 _DASH: Final = "–"
 """What stands where there is no figure."""
 
 
-class ReportError(Exception):
+class ReportError(UserError):
     """A report that cannot be made or written; the message names the file or session and the remedy."""
 
 

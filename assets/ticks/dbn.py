@@ -145,7 +145,7 @@ def read_records(paths: Sequence[Path], *, symbol: str | None = None, end_ns: in
     frames: list[pl.DataFrame] = []
     for path, metadata, blocks in opened:
         instruments = _instruments(path, metadata, symbol)
-        frames.extend(_frame(_wanted(part, instruments, end_ns)) for part in _parts(path, metadata, blocks))
+        frames.extend(to_frame(_wanted(part, instruments, end_ns)) for part in _parts(path, metadata, blocks))
     frame = pl.concat(frames) if frames else pl.DataFrame()
     if frame.is_empty():
         of_symbol = f" of {symbol}" if symbol else ""
@@ -153,6 +153,14 @@ def read_records(paths: Sequence[Path], *, symbol: str | None = None, end_ns: in
     if symbol is None and frame["instrument_id"].n_unique() > 1:
         raise TicksError(f"{_names(paths)} hold {frame['instrument_id'].n_unique()} instruments: name the symbol of one")
     return frame
+
+
+def to_frame(records: np.ndarray) -> pl.DataFrame:
+    """Records of a Databento message layout as rows of `raw_ticks`."""
+    names = [name for name in records.dtype.names or () if name != "length"]
+    ordered = [*(name for name in MBO_COLUMNS if name in names), *(name for name in names if name not in MBO_COLUMNS)]
+    columns = {name: pl.Series(name, np.ascontiguousarray(records[name])) for name in ordered}
+    return pl.DataFrame(columns).with_columns(pl.col("ts_recv", "ts_event").cast(pl.Int64))
 
 
 def read_definition(path: Path, symbol: str) -> Definition:
@@ -302,13 +310,6 @@ def _wanted(part: np.ndarray, instruments: list[_Instrument] | None, end_ns: int
             of_symbol |= (part["instrument_id"] == instrument.id) & (captured >= instrument.since) & (captured < instrument.until)
         keep &= of_symbol
     return part if keep.all() else part[keep]
-
-
-def _frame(records: np.ndarray) -> pl.DataFrame:
-    names = [name for name in records.dtype.names or () if name != "length"]
-    ordered = [*(name for name in MBO_COLUMNS if name in names), *(name for name in names if name not in MBO_COLUMNS)]
-    columns = {name: pl.Series(name, np.ascontiguousarray(records[name])) for name in ordered}
-    return pl.DataFrame(columns).with_columns(pl.col("ts_recv", "ts_event").cast(pl.Int64))
 
 
 def _names(paths: Sequence[Path]) -> str:

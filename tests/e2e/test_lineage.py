@@ -16,7 +16,7 @@ from assets.lake import Lake
 from pipelines.instance import open_instance
 from pipelines.jobs import market_keys
 from pipelines.run import RunError, plan, run_desk
-from pipelines.warehouse import query
+from pipelines.query import query
 
 pytestmark = pytest.mark.xdist_group("desk")
 

@@ -3,6 +3,7 @@
 import datetime as dt
 from collections.abc import Callable, Sequence
 from decimal import Decimal
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -48,26 +49,23 @@ def session_tables(
         paid = round(fee * quantity * NS)
         cash -= side * fixed(price) * quantity * 50 + paid
         later = {f"mid_{wait}s": mid_at(at + wait) if at + wait <= seconds[-1] else None for wait in (1, 5, 10, 60)}
-        rows.append(
-            (number, opens + round(at * NS), side, fixed(price), quantity, liquidity, paid, position, cash, mid_at(at), *later.values())
-        )
+        done = {"order_id": number, "ts_event": opens + round(at * NS), "side": side, "price": fixed(price), "quantity": quantity}
+        rows.append(done | {"liquidity": liquidity, "fee": paid, "position": position, "cash": cash, "mid": mid_at(at), **later})
         equity[at] = (position, cash, mid_at(at))
         sent = opens + round((at - 1) * NS)
-        ahead = 7 * number % 40 if liquidity == "maker" else None
-        answer = "resting" if liquidity == "maker" else "filled"
-        orders.append(
-            (2 * number, number, "new", "score", side, fixed(price), quantity, sent, sent, sent, answer, ahead, 0.3 + 0.1 * number, 0.2)
-        )
-        other = 10_000 + number
-        orders.append(
-            (2 * number + 1, other, "cancel", "score", side, fixed(price), quantity, sent, sent, sent, "cancelled", None, None, 0.2)
-        )
+        asked = {"reason": "score", "side": side, "price": fixed(price), "quantity": quantity, "prediction": 0.2}
+        asked |= dict.fromkeys(("ts_request", "ts_arrival", "ts_response"), sent)
+        rests = liquidity == "maker"
+        new = {"kind": "new", "answer": "resting" if rests else "filled", "queue_ahead": 7 * number % 40 if rests else None}
+        orders.append(asked | new | {"request": 2 * number, "order_id": number, "score": 0.3 + 0.1 * number})
+        orders.append(asked | {"request": 2 * number + 1, "order_id": 10_000 + number, "kind": "cancel", "answer": "cancelled"})
     account, held = [], (0, 0)
     for at in sorted(equity):
         filled_or_marked = equity[at]
         held = filled_or_marked[:2] if any(fill[0] == at for fill in fills) else held
         mid = mid_at(at)
-        account.append((opens + round(at * NS), *held, mid, held[1] + held[0] * mid * 50))
+        worth = held[1] + held[0] * mid * 50
+        account.append({"ts_event": opens + round(at * NS), "position": held[0], "cash": held[1], "mid": mid, "equity": worth})
     quotes = pl.DataFrame(
         {
             "ts_event": [opens + round(at * NS) for at in seconds],
@@ -82,9 +80,9 @@ def session_tables(
         market=MARKET,
         session=session,
         provenance="simulated exchange",
-        orders=_frame(Orders, orders),
-        fills=_frame(Fills, rows),
-        equity=_frame(Equity, account),
+        orders=frame(Orders, orders),
+        fills=frame(Fills, rows),
+        equity=frame(Equity, account),
         predictions=pl.DataFrame(
             {"ts_event": opens + np.arange(41) * NS, "row": np.arange(41, dtype=np.uint32), "prediction": label / 2, "label": label}
         ),
@@ -101,40 +99,23 @@ def empty_tables() -> SessionTables:
 
 
 def curve_rows() -> pl.DataFrame:
+    edges = [0.001, 0.01, 0.1, 1.0, float("inf")]
+    window = {"first_session": dt.date(2026, 8, 24), "last_session": dt.date(2026, 9, 18), "step": 0.3, "penalty": 10.0, "lambda_max": 2.0}
     rows = []
     for strength, indicator in ((0.5, "skew"), (0.1, "order_flow")):
-        edges = [0.001, 0.01, 0.1, 1.0, float("inf")]
         for bucket in range(4):
             value = strength * (bucket + 1)
-            seen = (1000 // (bucket + 1), value * 1.1, value, 0.02)
-            first, last = dt.date(2026, 8, 24), dt.date(2026, 9, 18)
-            rows.append(
-                (
-                    indicator,
-                    bucket,
-                    edges[bucket],
-                    edges[bucket + 1],
-                    *seen,
-                    "v1",
-                    "1",
-                    "f" * 64,
-                    first,
-                    last,
-                    9,
-                    0.3,
-                    10.0,
-                    2.0,
-                    1e-9,
-                    0.11,
-                    0.1,
-                )
-            )
-    return _frame(CurveModel, rows)
+            curve = {"count": 1000 // (bucket + 1), "mean": value * 1.1, "value": value, "error": 0.02}
+            rows.append({"indicator": indicator, "bucket": bucket, "lower": edges[bucket], "upper": edges[bucket + 1]} | curve | window)
+    return frame(CurveModel, rows)
 
 
-def _frame(contract: type, rows: Sequence[tuple]) -> pl.DataFrame:
-    empty = contract.empty()
-    return contract.validate(pl.DataFrame(list(rows), schema=empty.schema, orient="row"))
+def frame(contract: type, rows: Sequence[dict[str, Any]]) -> pl.DataFrame:
+    """Rows under a contract; a column that a row leaves out is null where it may be, else zero or empty."""
+    columns = contract.to_schema().columns
+    nothing = {name: None if column.nullable else (0 if column.dtype.type.is_numeric() else "") for name, column in columns.items()}
+    schema = {name: column.dtype.type for name, column in columns.items()}
+    return contract.validate(pl.DataFrame([nothing | row for row in rows], schema=schema))
 
 
 @pytest.fixture(scope="session")
@@ -142,11 +123,16 @@ def tables() -> Callable[..., SessionTables]:
     return session_tables
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def nothing() -> SessionTables:
     return empty_tables()
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def market() -> Market:
     return MARKET
+
+
+@pytest.fixture(scope="session")
+def rows() -> Callable[..., pl.DataFrame]:
+    return frame

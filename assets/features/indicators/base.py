@@ -24,19 +24,21 @@ sums would fade into denormal numbers, which are slow and make noise of a ratio.
 CELLS: Final = 4
 """Float64 cells of memory an indicator has: enough for a regression's two moments and two decayed sums."""
 
-Levels = np.ndarray
-"""Float64 (10,), best level first."""
+Array = np.ndarray
 
 
 class Book:
-    """One market's book; prices in ticks. A level that does not exist has size and count 0 and price NaN; level 0 always exists."""
+    """One market's book: float64 (10,) each, best level first, prices in ticks.
 
-    bid: Levels
-    ask: Levels
-    bid_size: Levels
-    ask_size: Levels
-    bid_count: Levels
-    ask_count: Levels
+    A level that does not exist has size and count 0 and price NaN; level 0 always exists.
+    """
+
+    bid: Array
+    ask: Array
+    bid_size: Array
+    ask_size: Array
+    bid_count: Array
+    ask_count: Array
 
 
 class Trades:
@@ -81,9 +83,11 @@ class Slot:
     share: float
     """tau / slow."""
     levels: int
-    memory: Levels
+    memory: Array
     """Float64 (CELLS,), zero at the start of a session."""
     value: float
+    kind: int
+    """Place of its class in `CLASSES`."""
     market: int
     """Place of its market: 0 the traded one, then the leaders."""
     column: int
@@ -95,7 +99,7 @@ class Slot:
 
 def record(cls: type, levels: int) -> np.dtype:
     """The record that numba sees for one of the classes above; `levels`: length of its arrays."""
-    kinds = {float: "f8", int: "i8", Levels: ("f8", (levels,))}
+    kinds = {float: "f8", int: "i8", Array: ("f8", (levels,))}
     fields = [(name, kinds.get(kind) or record(kind, levels)) for name, kind in cls.__annotations__.items()]
     return np.dtype([(name, *kind) if isinstance(kind, tuple) else (name, kind) for name, kind in fields], align=True)
 

@@ -1,0 +1,23 @@
+with quality as (
+    select * from book_quality
+),
+
+renamed as (
+    select
+        market,
+        session,
+        records,
+        events,
+        trades,
+        quarantined,
+        quarantined / nullif(records, 0) as quarantined_share,
+        crossed_ns / 1e9 as crossed_seconds,
+        locked_ns / 1e9 as locked_seconds,
+        out_of_order,
+        feed_p50_ns / 1e6 as feed_p50_ms,
+        feed_p99_ns / 1e6 as feed_p99_ms,
+        front_share
+    from quality
+)
+
+select * from renamed

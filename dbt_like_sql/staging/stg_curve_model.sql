@@ -1,0 +1,32 @@
+with curves as (
+    select * from curve_model
+),
+
+renamed as (
+    select
+        market,
+        period,
+        indicator,
+        bucket,
+        lower,
+        upper,
+        count as rows_in_bucket,
+        mean as mean_ticks,
+        value as curve_ticks,
+        error as error_ticks,
+        version,
+        code_version,
+        fingerprint,
+        first_session,
+        last_session,
+        penalty,
+        passes,
+        step,
+        lambda_max,
+        residual as residual_ticks,
+        r2_train,
+        r2_held_out
+    from curves
+)
+
+select * from renamed

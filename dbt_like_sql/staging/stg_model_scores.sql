@@ -1,0 +1,20 @@
+with scores as (
+    select * from model_scores
+),
+
+renamed as (
+    select
+        market,
+        period,
+        model,
+        every as trained_on_every,
+        rows_train,
+        rows_test,
+        mse as mse_ticks,
+        r2,
+        r2_train,
+        rank_correlation
+    from scores
+)
+
+select * from renamed

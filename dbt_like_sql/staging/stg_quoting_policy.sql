@@ -1,0 +1,20 @@
+with chosen as (
+    select * from quoting_policy
+),
+
+renamed as (
+    select
+        market,
+        period,
+        trial,
+        trials,
+        threshold as threshold_ticks,
+        prediction_weight,
+        level_weight,
+        ahead_weight,
+        behind_weight,
+        net_pnl_train
+    from chosen
+)
+
+select * from renamed

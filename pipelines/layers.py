@@ -1,0 +1,90 @@
+"""The tables of the lake as the warehouse knows them: contract, partition key, asset, size.
+
+Names, types and descriptions of columns come from the floors' contracts and are written nowhere else.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Final, Literal
+
+import duckdb
+import pandera.polars as pa
+import polars as pl
+
+from assets.books.schema import BookQuality, CleanBooks, Quarantine, Trades
+from assets.curves.schema import CurveModel, CurveStatistics, ModelScores, Predictions
+from assets.features.schema import FeatureTable
+from assets.fills.schema import Equity, Fills, Orders, QuotingPolicy, TuningTrials
+from assets.reports.schema import PerformanceReport
+from assets.ticks.schema import RawTicks
+
+LINE: Final = "line"
+"""Name of the last column of every layer: the row's place within its partition, from 0."""
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One table of the lake."""
+
+    table: str
+    contract: type[pa.DataFrameModel]
+    key: Literal["session", "period"]
+    asset: str
+    """Asset that writes it, the last part of its key."""
+    big: bool = False
+    """Stays in Parquet and is seen through a view; the others are copied into the warehouse."""
+    every_market: bool = False
+    """Leaders have it too."""
+
+    @property
+    def description(self) -> str:
+        """First sentences of the contract's docstring, without the table's own name."""
+        paragraph = " ".join((self.contract.__doc__ or "").split("\n\n", maxsplit=1)[0].split())
+        return paragraph.removeprefix(f"`{self.table}`: ")
+
+    @property
+    def column_descriptions(self) -> dict[str, str]:
+        """What the warehouse says of each column that has something to say."""
+        told = {name: column.description for name, column in self.contract.to_schema().columns.items() if column.description}
+        keys = {"market": "Name of the market in the desk file", self.key: _KEYS[self.key]}
+        return keys | told | {LINE: "Place of the row within its partition, from 0: the order in which it was written"}
+
+    @property
+    def column_types(self) -> Mapping[str, str]:
+        """DuckDB type of each column that the contract promises, partition keys first, `line` last."""
+        return _column_types(self)
+
+
+_KEYS: Final = {"session": "Trade date", "period": "First day of the sessions that the model trades: their Monday, or the session itself"}
+
+LAYERS: Final[Mapping[str, Layer]] = {
+    layer.table: layer
+    for layer in (
+        Layer("raw_ticks", RawTicks, "session", "raw_ticks", big=True, every_market=True),
+        Layer("quarantine", Quarantine, "session", "clean_books", every_market=True),
+        Layer("clean_books", CleanBooks, "session", "clean_books", big=True, every_market=True),
+        Layer("trades", Trades, "session", "clean_books", big=True, every_market=True),
+        Layer("book_quality", BookQuality, "session", "clean_books", every_market=True),
+        Layer("feature_table", FeatureTable, "session", "feature_table", big=True),
+        Layer("curve_statistics", CurveStatistics, "session", "curve_statistics", big=True),
+        Layer("curve_model", CurveModel, "period", "curve_model"),
+        Layer("predictions", Predictions, "session", "predictions", big=True),
+        Layer("model_scores", ModelScores, "period", "model_scores"),
+        Layer("quoting_policy", QuotingPolicy, "period", "quoting_policy"),
+        Layer("tuning_trials", TuningTrials, "period", "quoting_policy"),
+        Layer("orders", Orders, "session", "simulated_fills", big=True),
+        Layer("fills", Fills, "session", "simulated_fills"),
+        Layer("equity", Equity, "session", "simulated_fills", big=True),
+        Layer("performance_report", PerformanceReport, "session", "performance_report"),
+    )
+}
+
+
+@cache
+def _column_types(layer: Layer) -> dict[str, str]:
+    columns: dict[str, Any] = {name: column.dtype.type for name, column in layer.contract.to_schema().columns.items()}
+    empty = pl.DataFrame(schema={"market": pl.String, layer.key: pl.Date, **columns, LINE: pl.Int64})
+    with duckdb.connect() as con:
+        relation = con.from_arrow(empty.to_arrow())
+        return dict(zip(relation.columns, map(str, relation.types), strict=True))

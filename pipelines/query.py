@@ -1,0 +1,105 @@
+"""Reading the warehouse: read-only, off the network, with errors that a person can act on.
+
+Light to import, so that `tickline sql` answers at once; what builds the warehouse is in warehouse.py.
+"""
+
+import difflib
+import hashlib
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+import duckdb
+import polars as pl
+
+from assets.desk import Desk, UserError
+
+CONFIG: Final[Mapping[str, str]] = {"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"}
+"""Of every connection of ours: no query reaches for the network."""
+
+_HOUSE: Final = Path(__file__).parents[1]
+_READING: Final = (duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN)
+_READING_ONLY: Final = "a query can only read: write one SELECT (or WITH, FROM, DESCRIBE, SHOW, SUMMARIZE, EXPLAIN)"
+_REBUILD: Final = "`tickline demo` (finished partitions are kept) or materialise the asset `warehouse`"
+
+
+class WarehouseError(UserError):
+    """A warehouse that is missing, of another version or cannot be built, or a query that it cannot answer."""
+
+
+def layout() -> str:
+    """Fingerprint of what decides the warehouse's tables: the contracts and the SQL models of this code."""
+    sources = sorted([*_HOUSE.glob("assets/*/schema.py"), *_HOUSE.glob("dbt_like_sql/*/*.sql")])
+    parts = [part for path in sources for part in (path.relative_to(_HOUSE).as_posix().encode(), path.read_bytes())]
+    return hashlib.sha256(b"\0".join(parts)).hexdigest()[:16]
+
+
+def open_warehouse(desk: Desk) -> duckdb.DuckDBPyConnection:
+    """The published warehouse, read-only; what it shows does not change while it is open.
+
+    Raises:
+        WarehouseError: it has not been built, cannot be read, or was built by other contracts or SQL models.
+    """
+    path = desk.warehouse
+    if not path.is_file():
+        raise WarehouseError(f"no warehouse at {path}: run {_REBUILD}")
+    try:
+        con = duckdb.connect(str(path), read_only=True, config=dict(CONFIG))
+    except duckdb.Error as error:
+        raise WarehouseError(f"{path} cannot be opened ({_first_line(error)}): run {_REBUILD} to build it again") from None
+    try:
+        built = con.sql("SELECT layout FROM built_with").fetchall()
+    except duckdb.Error:
+        built = []
+    if built != [(layout(),)]:
+        con.close()
+        raise WarehouseError(f"{path} was built by another version of the contracts or SQL models: run {_REBUILD} to build it again")
+    return con
+
+
+def query(desk: Desk, sql: str) -> pl.DataFrame:
+    """The answer to one SELECT on the warehouse.
+
+    Raises:
+        WarehouseError: no warehouse, or DuckDB's message about the query with the nearest table names.
+    """
+    with open_warehouse(desk) as con:
+        try:
+            statements = con.extract_statements(sql)
+            if len(statements) != 1 or statements[0].type not in _READING:
+                raise WarehouseError(_READING_ONLY)
+            return _readable(con.sql(sql)).pl()
+        except duckdb.Error as error:
+            raise WarehouseError(_told(con, sql, error)) from None
+        except pl.exceptions.PolarsError as error:
+            raise WarehouseError(f"a column of the answer has a type that cannot be shown, cast it to VARCHAR: {_first_line(error)}") from None
+
+
+def _readable(answer: duckdb.DuckDBPyRelation) -> duckdb.DuckDBPyRelation:
+    # polars has no type for an INTERVAL, which is what the difference of two times is.
+    if "INTERVAL" not in answer.types:
+        return answer
+    columns = enumerate(zip(answer.columns, answer.types, strict=True), 1)
+    shown = (f'#{place}::VARCHAR AS "{name}"' if kind == "INTERVAL" else f"#{place}" for place, (name, kind) in columns)
+    return answer.select(", ".join(shown))
+
+
+def _told(con: duckdb.DuckDBPyConnection, sql: str, error: duckdb.Error) -> str:
+    try:
+        con.execute(sql)  # says the line, which a relation leaves out
+    except duckdb.Error as fuller:
+        error = fuller
+    message = str(error).strip()
+    unknown = re.search(r'Table with name "?([^\s"!]+)"? does not exist', message)
+    if unknown:
+        tables = [row[0] for row in con.sql("SELECT table_name FROM information_schema.tables ORDER BY ALL").fetchall()]
+        near = difflib.get_close_matches(unknown[1].lower(), tables, n=3, cutoff=0.4)
+        message += f"\n\nnearest tables: {', '.join(near)}" if near else "\n\n`SHOW TABLES` lists what there is"
+    if "No files found that match the pattern" in message:
+        message = f"the files that the warehouse was published with are gone: run {_REBUILD} to publish it again"
+    return message
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0]

@@ -1,0 +1,200 @@
+"""`tickline try`: the same floors on one file of the user's own, without a desk, a lake or Dagster.
+
+The first 60 % of the feature rows are the training part; a gap of one horizon follows, so that no label
+of the training part reaches into the test part; the rest is predicted and traded. Curves and policy are
+chosen within the training part, each stretch of it predicted by curves that were fitted without it.
+"""
+
+import datetime as dt
+from dataclasses import dataclass
+from decimal import Decimal
+from itertools import pairwise
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import polars as pl
+
+from assets.books.rebuild import Books, applied, rebuild
+from assets.calendar import Window
+from assets.curves.model import cross_fitted, fit, predict
+from assets.curves.statistics import Statistics, session_statistics
+from assets.desk import NS, PRICE_UNIT, Market, Trading, UserError
+from assets.features.build import build
+from assets.features.indicators import Indicator, indicators
+from assets.fills.replay import Session, make_session
+from assets.fills.simulate import Simulation, simulate
+from assets.fills.tape import make_tape
+from assets.fills.tune import policy_of, tune, winner
+from assets.reports.session import SessionTables, write_try_page
+from assets.ticks.dbn import Definition, read_definition, read_metadata, read_records
+
+TRAINING_SHARE: Final = 0.6
+"""Share of the feature rows that curves and policy may see."""
+
+HORIZON_NS: Final = 10 * NS
+"""The seed's ten seconds."""
+
+_LEAST_ROWS: Final = 2_000
+"""Labelled training rows below which fifty buckets an indicator would be fitted to noise."""
+
+_FOLDS: Final = 4
+"""Stretches of the training part that are held out in turn."""
+
+
+class TryError(UserError):
+    """A file that holds too little; says how much there is and how much is needed."""
+
+
+@dataclass(frozen=True)
+class Instrument:
+    """What is traded: the market, and whether its P&L is money or ticks."""
+
+    market: Market
+    unit: str
+    origin: str
+    """Where the tick size came from."""
+
+
+@dataclass(frozen=True)
+class Tried:
+    """What came out of a file."""
+
+    report: pl.DataFrame
+    """One row of `performance_report`."""
+    quality: pl.DataFrame
+    """One row of `book_quality`."""
+    instrument: Instrument
+    trained: int
+    tested: int
+    policy: pl.DataFrame
+    page: Path
+
+
+def try_file(file: Path, definition: Path | None, out: Path, *, fee: Decimal = Decimal(0), trading: Trading | None = None) -> Tried:
+    """Run all floors on one DBN file and write its page.
+
+    Args:
+        file: DBN of schema mbo, one instrument.
+        definition: DBN of schema definition, for tick size and multiplier.
+        out: folder of the page.
+        fee: a contract, in the unit of the P&L.
+        trading: delays and limits; the desk's defaults when None.
+
+    Raises:
+        UserError: a file cannot be read, or holds too little to fit on.
+    """
+    trading = trading or Trading()
+    raw = read_records([file])
+    books = rebuild(raw)
+    instrument = _instrument(file, definition, books.books, fee)
+    market, chosen = instrument.market, indicators([])
+    opens = _opening(books)
+    features = build(books.books, books.trades, {}, tick=market.tick, leader_ticks={}, horizon_ns=HORIZON_NS, open_ns=opens)
+    train, test = split(features)
+    labelled = train["label"].count()
+    if labelled < _LEAST_ROWS or test.is_empty():
+        raise TryError(
+            f"{file} has too little to fit on: {labelled} labelled changes of the best prices in its first {TRAINING_SHARE:.0%}, "
+            f"and {_LEAST_ROWS} are needed: give a longer stretch of the market"
+        )
+    first, middle, last = train["ts_event"][0], test["ts_event"][0], test["ts_event"][-1] + 1
+    day = dt.datetime.fromtimestamp(middle / NS, dt.UTC).date()
+    records = applied(raw, books.quarantine)
+    parts = _parts(train)
+    sums = {day + dt.timedelta(days=k): _sums(part, chosen) for k, part in enumerate(parts)}
+    model = fit(list(sums.values()), chosen, horizon_ns=HORIZON_NS, first_session=day, last_session=day)
+    learning = _tuning_session(train, parts, sums, chosen, records, market, Window(first, middle - HORIZON_NS))
+    policy = winner(tune([learning], market=market, trading=trading))
+    moves = test.select("ts_event", "row", pl.Series("prediction", predict(model, test)), "label")
+    window = Window(middle, last)
+    signal = moves["ts_event"].to_numpy(), moves["prediction"].to_numpy()
+    traded = simulate(records, *signal, market=market, trading=trading, policy=policy_of(policy), window=window)
+    page = out / f"{file.name.split('.')[0]}.html"
+    report = write_try_page(page, _tables(file, day, instrument, traded, moves, test, model))
+    return Tried(report, books.quality, instrument, labelled, test.height, policy, page)
+
+
+def split(features: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The training rows, and the test rows that begin more than one horizon after the last of them."""
+    if features.is_empty():
+        return features, features
+    cut = features["ts_event"][int(features.height * TRAINING_SHARE)]
+    return features.filter(pl.col("ts_event") < cut), features.filter(pl.col("ts_event") >= cut + HORIZON_NS)
+
+
+def _instrument(file: Path, definition: Path | None, books: pl.DataFrame, fee: Decimal) -> Instrument:
+    symbols = list(read_metadata(file).mappings)
+    symbol = symbols[0] if len(symbols) == 1 else file.name.split(".")[0]
+    if definition is not None:
+        known: Definition = read_definition(definition, symbol)
+        tick, multiplier = Decimal(known.tick) / PRICE_UNIT, Decimal(known.multiplier) / PRICE_UNIT
+        unit, origin = "USD", f"from {definition.name}"
+    else:
+        tick = Decimal(infer_tick(books)) / PRICE_UNIT
+        multiplier, unit, origin = 1 / tick, "ticks", "inferred from the prices"
+    market = Market(symbol=symbol, tick_size=tick, multiplier=multiplier, maker_fee=fee, taker_fee=fee)
+    return Instrument(market, unit, origin)
+
+
+def infer_tick(books: pl.DataFrame) -> int:
+    """The largest step of which every price in the books is a multiple, in 1e-9.
+
+    Raises:
+        TryError: there are no prices.
+    """
+    columns = [column for column in books.columns if "_px_" in column]
+    prices = pl.concat([books[column].drop_nulls().unique().alias("price") for column in columns]).unique()
+    if prices.is_empty():
+        raise TryError("the file has no book with a price in it: give a file of schema mbo with at least one order")
+    return int(np.gcd.reduce(np.abs(prices.to_numpy())))
+
+
+def _opening(books: Books) -> int | None:
+    """The first trade: before it the market is in its opening auction, and nobody can be traded with."""
+    return int(books.trades["ts_event"][0]) if books.trades.height else None
+
+
+def _parts(train: pl.DataFrame) -> list[pl.DataFrame]:
+    """Consecutive stretches of the training rows, each without the labels that reach into the next."""
+    bounds = [train["ts_event"][k * (train.height - 1) // _FOLDS] for k in range(_FOLDS)] + [train["ts_event"][-1] + 1]
+    inside = [pl.col("ts_event").is_between(start, end, closed="left") for start, end in pairwise(bounds)]
+    reach = [pl.when(pl.col("ts_event") + HORIZON_NS < end).then("label").alias("label") for end in bounds[1:]]
+    return [train.filter(rows).with_columns(label) for rows, label in zip(inside, reach, strict=True)]
+
+
+def _sums(part: pl.DataFrame, chosen: list[Indicator]) -> Statistics:
+    return session_statistics(part, chosen, horizon_ns=HORIZON_NS)
+
+
+def _tuning_session(
+    train: pl.DataFrame,
+    parts: list[pl.DataFrame],
+    sums: dict[dt.date, Statistics],
+    chosen: list[Indicator],
+    records: pl.DataFrame,
+    market: Market,
+    window: Window,
+) -> Session:
+    models = cross_fitted(sums, [[key] for key in sums], chosen, horizon_ns=HORIZON_NS)
+    signal = np.concatenate([predict(model, part) for model, part in zip(models, parts, strict=True)])
+    known = records.filter(pl.col("ts_event") < window.close_ns)
+    return make_session(make_tape(known, market), train["ts_event"].to_numpy(), signal, window)
+
+
+def _tables(
+    file: Path, day: dt.date, instrument: Instrument, traded: Simulation, moves: pl.DataFrame, test: pl.DataFrame, model: pl.DataFrame
+) -> SessionTables:
+    return SessionTables(
+        name=instrument.market.symbol,
+        market=instrument.market,
+        session=day,
+        provenance=f"recorded market data, {file.name}",
+        orders=traded.orders,
+        fills=traded.fills,
+        equity=traded.equity,
+        predictions=moves,
+        quotes=test.select("ts_event", "bid_px", "ask_px"),
+        curves=model,
+        unit=instrument.unit,
+    )

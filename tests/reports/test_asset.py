@@ -1,0 +1,176 @@
+"""The floor's assets on a small lake: rows, pages, links, the SQL under the figures, and what is said when something is missing."""
+
+import datetime as dt
+import html
+import re
+from dataclasses import replace
+
+import dagster as dg
+import duckdb
+import polars as pl
+import pytest
+
+from assets.books.schema import BookQuality
+from assets.curves.schema import CurveModel, ModelScores, Predictions
+from assets.desk import Desk
+from assets.features.schema import FeatureTable
+from assets.fills.schema import Equity, Fills, Orders
+from assets.lake import Lake
+from assets.reports import asset
+from assets.reports.history import desk_page, week_page
+from assets.reports.schema import PerformanceReport
+
+MONDAY = dt.date(2026, 9, 21)
+LABOUR_DAY = dt.date(2026, 9, 7)
+FILLS = [(60.0 * n, (-1) ** n, 100.0 + 0.25 * (n % 3), 1, "maker" if n % 4 else "taker") for n in range(1, 21)]
+MIDS = [(0, 100.0), (300, 100.5), (700, 100.25), (1500, 100.75)]
+SESSIONS = [MONDAY, MONDAY + dt.timedelta(1), MONDAY + dt.timedelta(7)]
+
+
+def desk_at(home, market, **more) -> Desk:
+    told = {"hours": (dt.time(13, 30), dt.time(20)), "last_session": dt.date(2026, 10, 2), **more}
+    return Desk(name="small", home=home, traded="ES", markets={"ES": market}, first_session=dt.date(2026, 8, 3), **told)
+
+
+def publish(lake: Lake, session, tables, rows) -> None:
+    keys = {"market": "ES", "session": session}
+    quotes = [quote | {"own": True} for quote in tables.quotes.to_dicts()]
+    quality = {"records": 68_792, "events": 60_000, "trades": 2_973, "quarantined": 7, "crossed_ns": 1_500_000_000, "front_share": 0.99}
+    lake.write("orders", tables.orders, Orders, **keys)
+    lake.write("fills", tables.fills, Fills, **keys)
+    lake.write("equity", tables.equity, Equity, **keys)
+    lake.write("predictions", tables.predictions, Predictions, **keys)
+    lake.write("feature_table", rows(FeatureTable, quotes), FeatureTable, **keys)
+    lake.write("book_quality", rows(BookQuality, [quality]), BookQuality, **keys)
+
+
+@pytest.fixture(scope="module")
+def desk(tmp_path_factory, market, tables, rows) -> Desk:
+    """Three sessions of two weeks, materialised, with the models of both weeks."""
+    desk = desk_at(tmp_path_factory.mktemp("desk"), market)
+    lake = Lake(desk.lake)
+    for place, period in enumerate((MONDAY, MONDAY + dt.timedelta(7))):
+        session = tables()
+        lake.write("curve_model", session.curves, CurveModel, market="ES", period=period)
+        told = {"every": 1, "rows_train": 100, "rows_test": 50, "r2_train": 0.12}
+        scores = [told | {"model": "curves", "r2": 0.1 - place * 0.02, "mse": 0.9}, told | {"model": "zero", "r2": 0.0, "mse": 1.0}]
+        lake.write("model_scores", rows(ModelScores, scores), ModelScores, market="ES", period=period)
+    for place, session in enumerate(SESSIONS):
+        publish(lake, session, tables(FILLS[: 20 - 6 * place], MIDS, session=session), rows)
+        assert run(desk, session).success
+    assert dg.materialize([asset.desk_report(desk)]).success
+    return desk
+
+
+def run(desk: Desk, session: dt.date, **more) -> dg.ExecuteInProcessResult:
+    with dg.DagsterInstance.ephemeral() as instance:
+        return dg.materialize([asset.performance_report(desk)], partition_key=session.isoformat(), instance=instance, **more)
+
+
+def test_each_session_has_a_row_and_a_page(desk):
+    lake = Lake(desk.lake)
+    for session in SESSIONS:
+        report = lake.read("performance_report", market="ES", session=session)
+        assert report.height == 1
+        assert f"{session:%A}" in (desk.reports / f"session-{session}.html").read_text()
+
+
+def test_every_link_leads_to_a_page(desk):
+    pages = sorted(desk.reports.iterdir())
+    assert {page.name for page in pages} >= {"index.html", "week-2026-09-21.html", "week-2026-09-28.html"}
+    for page in pages:
+        links = re.findall(r'<a href="([^"#]+)"', page.read_text())
+        assert links
+        assert [link for link in links if not (desk.reports / link).is_file()] == []
+
+
+def test_every_page_says_simulated_exchange(desk):
+    assert all("simulated exchange" in page.read_text() for page in desk.reports.iterdir())
+
+
+def test_the_desks_pages_are_the_same_twice(desk):
+    tables = asset.read_desk(desk)
+    assert desk_page(tables) == (desk.reports / "index.html").read_text()
+    assert week_page(tables, MONDAY) == (desk.reports / f"week-{MONDAY}.html").read_text()
+
+
+def test_a_session_run_twice_gives_the_same_bytes(desk):
+    paths = [desk.reports / f"session-{MONDAY}.html", Lake(desk.lake).path("performance_report", market="ES", session=MONDAY)]
+    before = [path.read_bytes() for path in paths]
+    assert run(desk, MONDAY).success
+    assert [path.read_bytes() for path in paths] == before
+
+
+def test_every_query_on_every_page_runs_and_answers(desk):
+    with duckdb.connect() as con:
+        for table in ("feature_table", "fills", "equity", "performance_report", "curve_model", "model_scores", "book_quality"):
+            con.execute(f"create view {table} as from read_parquet('{desk.lake}/{table}/*/*/*.parquet', hive_partitioning = true)")
+        queries = {query for page in desk.reports.iterdir() for query in re.findall(r"<pre>(.*?)</pre>", page.read_text(), re.S)}
+        assert len(queries) > 20
+        for query in queries:
+            for statement in html.unescape(query).split(";"):
+                assert con.execute(statement).fetchall(), statement
+
+
+def test_the_query_of_the_weeks_gives_the_table_of_the_weeks(desk):
+    from assets.reports.statistics import scoreboard
+
+    tables = asset.read_desk(desk)
+    query = next(text for text in re.findall(r"<pre>(.*?)</pre>", desk_page(tables), re.S) if "as week" in text)
+    with duckdb.connect() as con:
+        con.execute(
+            f"create view performance_report as from read_parquet('{desk.lake}/performance_report/*/*/*.parquet', hive_partitioning = true)"
+        )
+        asked = con.execute(html.unescape(query)).fetchall()
+    shown = scoreboard(tables.reports, "1w")
+    for name, column in zip(("net_pnl", "fees", "trades_a_day", "maker_share", "cancelled_share"), range(2, 7), strict=True):
+        assert [row[column] for row in asked] == pytest.approx(shown[name].to_list())
+    assert [row[-1] for row in asked] == pytest.approx(shown["r2"].to_list())
+
+
+def test_the_headline_is_metadata_as_floats(desk):
+    [materialisation] = run(desk, MONDAY).asset_materializations_for_node("ES__performance_report")
+    told = materialisation.metadata
+    assert isinstance(told["net_pnl"].value, float)
+    assert isinstance(told["r2"].value, float)
+    assert "simulated exchange" in told["day"].value
+
+
+def test_a_missing_input_is_named_and_nothing_is_published(tmp_path, market):
+    desk = desk_at(tmp_path, market)
+    result = run(desk, MONDAY, raise_on_error=False)
+    [failure] = [event.step_failure_data for event in result.all_node_events if event.is_step_failure]
+    assert failure.user_failure_data.description == f"orders ES 2026-09-21 is not in the lake at {desk.lake}: materialise it first"
+    assert not desk.reports.exists()
+
+
+def test_a_holiday_has_a_partition_without_rows(tmp_path, market):
+    desk = desk_at(tmp_path, market.model_copy(update={"calendar": "XNYS"}))
+    assert run(desk, LABOUR_DAY).success
+    assert Lake(desk.lake).read("performance_report", market="ES", session=LABOUR_DAY).equals(PerformanceReport.empty())
+    assert dg.materialize([asset.desk_report(desk)]).success
+
+
+def test_a_desk_without_any_session_still_has_its_page(tmp_path, market):
+    desk = desk_at(tmp_path, market)
+    assert dg.materialize([asset.desk_report(desk)]).success
+    assert "nothing earned" in (desk.reports / "index.html").read_text()
+
+
+def test_a_week_without_trades_still_has_its_page(desk):
+    tables = asset.read_desk(desk)
+    idle = {
+        name: pl.lit(0, kind)
+        for name, kind in PerformanceReport.empty().schema.items()
+        if name in {"fills", "contracts", "orders", "net_pnl"}
+    }
+    page = week_page(replace(tables, reports=tables.reports.with_columns(**idle)), MONDAY)
+    assert "No order was filled" in page
+
+
+def test_the_published_partition_is_held_to_its_contract_again(desk):
+    [check] = asset.checks(desk, "ES")
+    with dg.DagsterInstance.ephemeral() as instance:
+        result = dg.materialize([asset.performance_report(desk), check], partition_key=MONDAY.isoformat(), instance=instance)
+    assert all(evaluation.passed for evaluation in result.get_asset_check_evaluations())
+    assert len(result.get_asset_check_evaluations()) == 1
