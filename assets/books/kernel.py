@@ -1,6 +1,6 @@
 """What market-by-order records do to a book, and what the book says.
 
-`apply` takes one record and says whether the book could take it. The rebuild (`rebuild.py`) and the
+Compiled with numba. `apply` takes one record and says whether the book could take it. The rebuild (`rebuild.py`) and the
 fills' simulator both run on these functions, so both see the same queues.
 
 Sides are 0 (bid) and 1 (ask); prices are int64 in 1e-9, sizes whole contracts. Trades and fills do
@@ -8,10 +8,10 @@ not change the book: in Databento's records the cancel or modify that follows th
 """
 
 import numpy as np
-from numba import njit
 
 from assets.books import codes
 from assets.books.codes import ASK, BID, KEPT, UNDEF_PRICE, Int
+from assets.books.compiled import kernel
 from assets.books.storage import (
     EVENT,
     HIGH,
@@ -33,7 +33,7 @@ from assets.books.storage import (
 )
 
 
-@njit(cache=True)
+@kernel
 def add(book: Book, order_id: np.uint64, side: Int, price: Int, size: Int) -> Int:
     """A new order, behind all others at its price. Returns KEPT or the reason why it cannot be."""
     if entry(book, order_id) >= 0:
@@ -44,7 +44,7 @@ def add(book: Book, order_id: np.uint64, side: Int, price: Int, size: Int) -> In
     return KEPT
 
 
-@njit(cache=True)
+@kernel
 def cancel(book: Book, order_id: np.uint64, side: Int, size: Int) -> Int:
     """Take `size` contracts off an order, which keeps its place; all of them take the order off.
 
@@ -66,7 +66,7 @@ def cancel(book: Book, order_id: np.uint64, side: Int, size: Int) -> Int:
     return KEPT if left == 0 else codes.EXCESSIVE_CANCEL
 
 
-@njit(cache=True)
+@kernel
 def modify(book: Book, order_id: np.uint64, side: Int, price: Int, size: Int) -> Int:
     """New price and size of an order: a reduction at its price keeps its place, all else puts it last.
 
@@ -90,7 +90,7 @@ def modify(book: Book, order_id: np.uint64, side: Int, price: Int, size: Int) ->
     return KEPT
 
 
-@njit(cache=True)
+@kernel
 def fill(book: Book, order_id: np.uint64, size: Int) -> Int:
     """Note that an order traded; the record that follows takes it off the book. Returns KEPT or UNKNOWN_ORDER."""
     order = find(book, order_id)
@@ -101,7 +101,7 @@ def fill(book: Book, order_id: np.uint64, size: Int) -> Int:
     return KEPT
 
 
-@njit(cache=True)
+@kernel
 def apply(book: Book, action: Int, side: Int, price: Int, size: Int, order_id: np.uint64, flags: Int) -> Int:
     """Apply one record, its fields as in `raw_ticks`; returns KEPT, EXCESSIVE_CANCEL or why the book was left alone.
 
@@ -134,7 +134,7 @@ def apply(book: Book, action: Int, side: Int, price: Int, size: Int, order_id: n
     return code
 
 
-@njit(cache=True)
+@kernel
 def _possible(action: Int, side: Int, price: Int, size: Int) -> Int:
     """What can be said of a record without the book."""
     if action in (codes.CLEAR, codes.NONE):
@@ -155,7 +155,7 @@ def _possible(action: Int, side: Int, price: Int, size: Int) -> Int:
 # What the book says -----------------------------------------------------------------------------
 
 
-@njit(cache=True)
+@kernel
 def best(book: Book, side: Int) -> Int:
     """Best price of a side, or UNDEF_PRICE where it is empty."""
     n = book.state[side]
@@ -164,7 +164,7 @@ def best(book: Book, side: Int) -> Int:
     return book.levels[book.slots[side, n - 1]].price
 
 
-@njit(cache=True)
+@kernel
 def depth(book: Book, side: Int, rank: Int) -> tuple[Int, Int, Int]:
     """(price, contracts, orders) of a side's level, 0 the best; (UNDEF_PRICE, 0, 0) where there is none."""
     n = book.state[side]
@@ -174,7 +174,7 @@ def depth(book: Book, side: Int, rank: Int) -> tuple[Int, Int, Int]:
     return at.price, at.quantity, np.int64(at.count)
 
 
-@njit(cache=True)
+@kernel
 def size_at(book: Book, side: Int, price: Int) -> Int:
     """Contracts at a price, 0 where there is no such level."""
     position = locate(book, side, key_of(side, price))
@@ -183,7 +183,7 @@ def size_at(book: Book, side: Int, price: Int) -> Int:
     return np.int64(0)
 
 
-@njit(cache=True)
+@kernel
 def size_ahead(book: Book, side: Int, price: Int, priority: Int) -> Int:
     """Contracts at a price that stand before `priority`; a newcomer's is `book.state[PRIORITY]`."""
     position = locate(book, side, key_of(side, price))
@@ -196,13 +196,13 @@ def size_ahead(book: Book, side: Int, price: Int, priority: Int) -> Int:
     return ahead
 
 
-@njit(cache=True)
+@kernel
 def unsettled(book: Book, order: Int) -> Int:
     """Contracts of an order that traded in the event under way and are still on the book."""
     return np.int64(book.orders[order].filled) if book.orders[order].event == book.state[EVENT] else 0
 
 
-@njit(cache=True)
+@kernel
 def changed(book: Book, side: int) -> tuple[Int, Int]:
     """(first, last) of the top levels that changed since the last call, best 0; last < first where none did."""
     first, last = book.state[LOW + side], book.state[HIGH + side]

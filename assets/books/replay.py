@@ -1,6 +1,6 @@
 """From records to completed events: which are published, what their ten levels are, what is left out.
 
-One pass over column arrays. The output columns are dense, yet an event changes few of their cells:
+One pass of a numba kernel over column arrays. The output columns are dense, yet an event changes few of their cells:
 each of the sixty remembers the row since which its value stands, and is written in one stretch when
 the value changes, so the work follows what changed and not the width of the table.
 """
@@ -8,10 +8,10 @@ the value changes, so the work follows what changed and not the width of the tab
 from typing import Final, NamedTuple
 
 import numpy as np
-from numba import njit
 
 from assets.books import codes
 from assets.books.codes import KEPT, Int
+from assets.books.compiled import kernel
 from assets.books.kernel import apply, best, changed, depth, size_ahead
 from assets.books.schema import LEVELS
 from assets.books.storage import TAKER, Book, find, is_full
@@ -123,7 +123,7 @@ def output(rows: int, records: int) -> Output:
     )
 
 
-@njit(cache=True)
+@kernel
 def replay(book: Book, records: Records, out: Output, progress: Progress) -> Int:
     """Apply records until they end or the book is full; returns how many are done in all."""
     now = progress.now
@@ -153,7 +153,7 @@ def replay(book: Book, records: Records, out: Output, progress: Progress) -> Int
     return now[RECORD]
 
 
-@njit(cache=True)
+@kernel
 def finish(book: Book, records: Records, out: Output, progress: Progress) -> None:
     """After the last record: a snapshot is complete, what else no F_LAST closed is not; standing values are written out."""
     now = progress.now
@@ -166,7 +166,7 @@ def finish(book: Book, records: Records, out: Output, progress: Progress) -> Non
             _write(out, progress, kind, column)
 
 
-@njit(cache=True)
+@kernel
 def _stamps(records: Records, now: np.ndarray, i: Int) -> Int:
     """Whether a record's times and sequence can be, and if so remember them."""
     event, received, sequence, flags = records.ts_event[i], records.ts_recv[i], np.int64(records.sequence[i]), records.flags[i]
@@ -183,7 +183,7 @@ def _stamps(records: Records, now: np.ndarray, i: Int) -> Int:
     return KEPT
 
 
-@njit(cache=True)
+@kernel
 def _doubt(book: Book, records: Records, now: np.ndarray, i: Int, code: Int) -> None:
     """Note what speaks against the book: a gap, or an order within its top levels that it does not know."""
     gap = records.flags[i] & codes.F_MAYBE_BAD_BOOK != 0
@@ -194,20 +194,20 @@ def _doubt(book: Book, records: Records, now: np.ndarray, i: Int, code: Int) -> 
         now[DOUBTED] = max(now[DOUBTED], now[CLOCK])
 
 
-@njit(cache=True)
+@kernel
 def _near(book: Book, side: Int, price: Int) -> bool:
     if side == codes.SIDE_BID:
         return price >= depth(book, codes.BID, LEVELS - 1)[0] or book.state[codes.BID] < LEVELS
     return price <= depth(book, codes.ASK, LEVELS - 1)[0]
 
 
-@njit(cache=True)
+@kernel
 def _in_auction(now: np.ndarray) -> bool:
     before = now[TRADED] == 0 if now[OPEN] == _UNKNOWN else now[CLOCK] < now[OPEN]
     return before or now[CLOCK] >= now[CLOSE]
 
 
-@njit(cache=True)
+@kernel
 def _fill(book: Book, records: Records, progress: Progress, i: Int) -> None:
     """Remember the place of a resting order that is filled in continuous trading."""
     now, order_id = progress.now, records.order_id[i]
@@ -221,7 +221,7 @@ def _fill(book: Book, records: Records, progress: Progress, i: Int) -> None:
         now[PENDING] += 1
 
 
-@njit(cache=True)
+@kernel
 def _judge_fills(book: Book, progress: Progress) -> None:
     """After an event, no order may stand that was ahead of one that it filled.
 
@@ -235,7 +235,7 @@ def _judge_fills(book: Book, progress: Progress) -> None:
     now[PENDING] = 0
 
 
-@njit(cache=True)
+@kernel
 def _complete(book: Book, records: Records, out: Output, progress: Progress, end: Int) -> None:
     """Close the event that ends before record `end`: publish its book, or refuse its records."""
     now = progress.now
@@ -261,14 +261,14 @@ def _complete(book: Book, records: Records, out: Output, progress: Progress, end
     now[EVENT_KEPT] = 0
 
 
-@njit(cache=True)
+@kernel
 def _refuse(out: Output, now: np.ndarray, end: Int, code: Int) -> None:
     for i in range(now[EVENT_START], end):
         if out.code[i] == KEPT:
             out.code[i] = code
 
 
-@njit(cache=True)
+@kernel
 def _publish(book: Book, records: Records, out: Output, progress: Progress) -> None:
     """Add a row for the event, and end the stretches of the cells that it changed."""
     now, value = progress.now, progress.value
@@ -296,7 +296,7 @@ def _publish(book: Book, records: Records, out: Output, progress: Progress) -> N
     now[ROWS] = row + 1
 
 
-@njit(cache=True)
+@kernel
 def _write(out: Output, progress: Progress, kind: Int, column: Int) -> None:
     """Write the value that stands in a column, from the row since which it does up to the rows written."""
     begin, end = progress.since[kind, column], progress.now[ROWS]

@@ -6,7 +6,7 @@ import pandera.polars as pa
 import polars as pl
 
 LEVELS: Final = 10
-"""Levels a side in `clean_books`, as in Databento's mbp-10."""
+"""Levels a side in `clean_books`, as in Databento's mbp-10; compiled into the numba kernels."""
 
 BOOK_COLUMNS: Final = tuple(
     f"{side}_{kind}_{level:02d}" for level in range(LEVELS) for side in ("bid", "ask") for kind in ("px", "sz", "ct")

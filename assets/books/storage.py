@@ -8,9 +8,9 @@ the tick size; a hash table leads from an order id to its order. What records me
 from typing import Final, NamedTuple
 
 import numpy as np
-from numba import njit
 
 from assets.books.codes import BID, Int
+from assets.books.compiled import kernel
 
 ORDER: Final = np.dtype(
     [("priority", "i8"), ("level", "i4"), ("quantity", "i4"), ("before", "i4"), ("behind", "i4"), ("filled", "i4"), ("event", "i4")]
@@ -94,14 +94,14 @@ def grown(book: Book) -> Book:
     return larger
 
 
-@njit(cache=True)
+@kernel
 def _rehash(book: Book, larger: Book) -> None:
     for one in book.table:
         if one.order >= 0:
             _remember(larger, one.id, one.order)
 
 
-@njit(cache=True)
+@kernel
 def is_full(book: Book) -> bool:
     """Whether the next add would find no room."""
     return book.state[_ORDERS] == book.orders.size
@@ -110,12 +110,12 @@ def is_full(book: Book) -> bool:
 # The map from order id to order -----------------------------------------------------------------
 
 
-@njit(cache=True)
+@kernel
 def _home(book: Book, order_id: np.uint64) -> Int:
     return np.int64((order_id * _GOLDEN) >> np.uint64(book.state[_SHIFT]))
 
 
-@njit(cache=True)
+@kernel
 def entry(book: Book, order_id: np.uint64) -> Int:
     """Place of an id in the table, or -1."""
     mask = book.table.size - 1
@@ -127,7 +127,7 @@ def entry(book: Book, order_id: np.uint64) -> Int:
     return -1
 
 
-@njit(cache=True)
+@kernel
 def _remember(book: Book, order_id: np.uint64, order: Int) -> None:
     mask = book.table.size - 1
     place = _home(book, order_id)
@@ -137,7 +137,7 @@ def _remember(book: Book, order_id: np.uint64, order: Int) -> None:
     book.table[place].order = order
 
 
-@njit(cache=True)
+@kernel
 def _forget(book: Book, hole: Int) -> None:
     """Empty a place and close the gap, so that no probe ends early and no tombstone stays."""
     mask = book.table.size - 1
@@ -151,14 +151,14 @@ def _forget(book: Book, hole: Int) -> None:
     book.table[hole].order = -1
 
 
-@njit(cache=True)
+@kernel
 def find(book: Book, order_id: np.uint64) -> Int:
     """Index into `book.orders` of the order with this uint64 id, or -1."""
     place = entry(book, order_id)
     return book.table[place].order if place >= 0 else -1
 
 
-@njit(cache=True)
+@kernel
 def new_order(book: Book, order_id: np.uint64) -> Int:
     """Take an order from the free ones and enter its id."""
     state = book.state
@@ -173,7 +173,7 @@ def new_order(book: Book, order_id: np.uint64) -> Int:
     return order
 
 
-@njit(cache=True)
+@kernel
 def free_order(book: Book, place: Int) -> None:
     """Give back the order at a place of the table, once it is out of its queue."""
     order = book.table[place].order
@@ -186,13 +186,13 @@ def free_order(book: Book, place: Int) -> None:
 # Levels -----------------------------------------------------------------------------------------
 
 
-@njit(cache=True)
+@kernel
 def key_of(side: Int, price: Int) -> Int:
     """Price as it is sorted: the better, the larger, on both sides."""
     return price if side == BID else -price
 
 
-@njit(cache=True)
+@kernel
 def locate(book: Book, side: Int, key: Int) -> Int:
     """First position of a side's keys that is not below `key`: near the touch by steps, else by halving."""
     keys, high = book.keys, book.state[side]
@@ -211,13 +211,13 @@ def locate(book: Book, side: Int, key: Int) -> Int:
     return low
 
 
-@njit(cache=True)
+@kernel
 def _touch(book: Book, side: Int, low: Int, high: Int) -> None:
     book.state[LOW + side] = min(book.state[LOW + side], low)
     book.state[HIGH + side] = max(book.state[HIGH + side], high)
 
 
-@njit(cache=True)
+@kernel
 def _resized(book: Book, side: Int, key: Int) -> None:
     """Note that the level with this key changed, where it is among the top ones."""
     n = book.state[side]
@@ -228,7 +228,7 @@ def _resized(book: Book, side: Int, key: Int) -> None:
             return
 
 
-@njit(cache=True)
+@kernel
 def _open_level(book: Book, side: Int, position: Int, price: Int) -> Int:
     state, keys, slots = book.state, book.keys, book.slots
     level = state[_LEVEL_FREE]
@@ -256,7 +256,7 @@ def _open_level(book: Book, side: Int, position: Int, price: Int) -> Int:
     return level
 
 
-@njit(cache=True)
+@kernel
 def _close_level(book: Book, level: Int) -> None:
     state, keys, slots = book.state, book.keys, book.slots
     side = book.levels[level].side
@@ -275,7 +275,7 @@ def _close_level(book: Book, level: Int) -> None:
 # Queues -----------------------------------------------------------------------------------------
 
 
-@njit(cache=True)
+@kernel
 def enqueue(book: Book, order: Int, side: Int, price: Int, quantity: Int) -> None:
     """Put an order behind all others at its price."""
     position = locate(book, side, key_of(side, price))
@@ -304,7 +304,7 @@ def enqueue(book: Book, order: Int, side: Int, price: Int, quantity: Int) -> Non
     at.count += 1
 
 
-@njit(cache=True)
+@kernel
 def dequeue(book: Book, order: Int) -> None:
     """Take an order out of its queue, and the level out of the book with its last order."""
     old = book.orders[order]
@@ -326,7 +326,7 @@ def dequeue(book: Book, order: Int) -> None:
         _resized(book, at.side, key_of(at.side, at.price))
 
 
-@njit(cache=True)
+@kernel
 def resize(book: Book, order: Int, quantity: Int) -> None:
     """Change an order's size where it stands."""
     at = book.levels[book.orders[order].level]
@@ -335,7 +335,7 @@ def resize(book: Book, order: Int, quantity: Int) -> None:
     _resized(book, at.side, key_of(at.side, at.price))
 
 
-@njit(cache=True)
+@kernel
 def clear(book: Book) -> None:
     """Take every order off the book."""
     state = book.state
