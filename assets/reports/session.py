@@ -72,6 +72,8 @@ def session_page(tables: SessionTables, report: pl.DataFrame, *, links: tuple[Li
 
 def lead(report: pl.DataFrame) -> str:
     """The session, or several, in two sentences."""
+    if not report.height:
+        return "No session has been reported yet."
     fills, contracts = int(report["fills"].sum()), int(report["contracts"].sum())
     if not fills:
         return "No order was filled, so nothing was earned and nothing lost."

@@ -94,7 +94,7 @@ ANY_FILLS = st.lists(
 
 
 @given(ANY_FILLS)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=15, deadline=None)
 def test_the_parts_add_up_whatever_was_traded(tables, drawn):
     fills = [(10.0 * (place + 1), side, ticks / 4, quantity, kind) for place, (side, ticks, quantity, kind) in enumerate(drawn)]
     session = tables(fills, [(0, 100.0), (77, 101.25), (180, 99.5), (400, 100.25)])
