@@ -73,7 +73,7 @@ def query(desk: Desk, sql: str) -> pl.DataFrame:
         except duckdb.Error as error:
             raise WarehouseError(_told(con, sql, error)) from None
         except pl.exceptions.PolarsError as error:
-            raise WarehouseError(f"a column of the answer has a type that cannot be shown, cast it to VARCHAR: {_first_line(error)}") from None
+            raise WarehouseError(f"a column of the answer cannot be shown, cast it to VARCHAR: {_first_line(error)}") from None
 
 
 def _readable(answer: duckdb.DuckDBPyRelation) -> duckdb.DuckDBPyRelation:
