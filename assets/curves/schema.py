@@ -18,7 +18,7 @@ class CurveStatistics(pa.DataFrameModel):
     label_sum: pl.Float64 = pa.Field(description="Sum of s * label over the bucket")
     label_square: pl.Float64 = pa.Field(ge=0, description="Sum of label squared over the whole session, repeated in each row")
     rows: pl.Int64 = pa.Field(ge=0, description="Rows with a label in the session, repeated in each row")
-    gram: pl.List(pl.Int32) = pa.Field(description="Inner products of this column of the design with every column up to itself")
+    gram: pl.Binary = pa.Field(description="Inner products of this design column with every one up to itself: int32, little-endian")
 
 
 class CurveModel(pa.DataFrameModel):
