@@ -1,4 +1,4 @@
-"""The one loop of the floor: books and trades go in, in time's order, and every indicator takes one step.
+"""The one loop of the floor: books and trades go in, in time's order, and at each row every indicator takes one step.
 
 `on_trade` and `on_book` are the two things that can happen; `batch` calls them over columns of a
 session and `Stream` one at a time, so both give the same bits. The order of events is total:
@@ -72,7 +72,8 @@ def prepare(indicators: Sequence[Indicator], leaders: Sequence[str], ticks: Sequ
     """
     times = [0.0, *sorted({time for indicator in indicators for time in (indicator.tau, indicator.slow)} - {0.0})]
     if len(times) > TIMES:
-        raise FeaturesError(f"{len(times) - 1} different time constants are more than the {TIMES - 1} of one pass: compute the indicators in parts")
+        room = f"the {TIMES - 1} that one pass has room for"
+        raise FeaturesError(f"{len(times) - 1} different time constants are more than {room}: compute the indicators in parts")
     now = np.zeros(1, record(Now, TIMES))
     now["depth"] = max([2, *(indicator.levels for indicator in indicators)])
     now["times"] = len(times)
@@ -106,7 +107,7 @@ def _written_out(market, own, mine):  # type: ignore[no-untyped-def]
 
 @njit(cache=True)
 def on_trade(markets, m, price, size, aggressor):  # type: ignore[no-untyped-def]
-    """One trade of market m; price in 1e-9. It is told to the indicators with the next book event of any market."""
+    """One trade of market m; price in 1e-9. The indicators are told with the next step."""
     market = markets[m]
     if not market.known:
         return
@@ -123,11 +124,12 @@ def on_trade(markets, m, price, size, aggressor):  # type: ignore[no-untyped-def
 
 
 @njit(cache=True)
-def on_book(now, markets, slots, m, ts, event):  # type: ignore[no-untyped-def]  # noqa: PLR0917
-    """One book event of market m; `event`: int64 (6, levels), prices in 1e-9. True where a row of `feature_table` is due.
+def on_book(now, markets, slots, m, ts, event):  # type: ignore[no-untyped-def]
+    """One book event of market m; `event`: int64 (6, levels), prices in 1e-9. True where this makes a row, and so a step.
 
-    A book without two sides, or whose sides touch or cross, is passed over: the last whole one stays in force,
-    and while it is the traded market's, no row is due.
+    A row is due where a best price or size differs from that market's at the row before. A book without two sides,
+    or whose sides touch or cross, is passed over: the last whole one stays in force, and while it is the traded
+    market's, no row is due.
     """
     clock, market = now[0], markets[m]
     whole = event[BID_SZ, 0] > 0 and event[ASK_SZ, 0] > 0 and event[BID_PX, 0] < event[ASK_PX, 0]
@@ -135,25 +137,20 @@ def on_book(now, markets, slots, m, ts, event):  # type: ignore[no-untyped-def] 
         clock.whole = whole
     if not whole:
         return False
+    _place(market, event, clock.depth)
     book, before = market.now, market.before
-    for level in range(clock.depth):
-        there = event[BID_SZ, level] > 0
-        book.bid[level] = event[BID_PX, level] / market.tick if there else math.nan
-        book.bid_size[level] = event[BID_SZ, level]
-        book.bid_count[level] = event[BID_CT, level]
-        there = event[ASK_SZ, level] > 0
-        book.ask[level] = event[ASK_PX, level] / market.tick if there else math.nan
-        book.ask_size[level] = event[ASK_SZ, level]
-        book.ask_count[level] = event[ASK_CT, level]
-    changed = (
-        book.bid[0] != before.bid[0]
-        or book.ask[0] != before.ask[0]
-        or book.bid_size[0] != before.bid_size[0]
-        or book.ask_size[0] != before.ask_size[0]
-    )
     if not market.known:
         market.known = 1
         _settle(market, clock.depth)  # the first book is not a flow
+    elif (
+        book.bid[0] == before.bid[0]
+        and book.ask[0] == before.ask[0]
+        and book.bid_size[0] == before.bid_size[0]
+        and book.ask_size[0] == before.ask_size[0]
+    ):
+        return False
+    if not clock.whole:
+        return False
     elapsed = float(max(ts - clock.ts, 0)) if clock.ts else 0.0
     clock.ts = ts
     for k in range(1, clock.times):
@@ -163,24 +160,41 @@ def on_book(now, markets, slots, m, ts, event):  # type: ignore[no-untyped-def] 
         if markets[mine.market].known:
             mine.keep, mine.slow = clock.decay[mine.keep_at], clock.decay[mine.slow_at]
             mine.value = _step(markets[mine.market], markets[0], mine)
-    _settle(market, clock.depth)
     for k in range(markets.size):
-        trades = markets[k].trades
-        trades.buys = trades.sells = trades.buy_volume = trades.sell_volume = trades.volume = trades.premium = 0.0
-    return changed and clock.whole == 1
+        _settle(markets[k], clock.depth)
+    return True
+
+
+@njit
+def _place(market, event, depth):  # type: ignore[no-untyped-def]
+    book = market.now
+    for level in range(depth):
+        bids, asks = event[BID_SZ, level], event[ASK_SZ, level]
+        book.bid[level] = event[BID_PX, level] / market.tick if bids > 0 else math.nan
+        book.ask[level] = event[ASK_PX, level] / market.tick if asks > 0 else math.nan
+        book.bid_size[level] = bids
+        book.ask_size[level] = asks
+        book.bid_count[level] = event[BID_CT, level]
+        book.ask_count[level] = event[ASK_CT, level]
+    market.fresh = 1
 
 
 @njit
 def _settle(market, depth):  # type: ignore[no-untyped-def]
-    # What is now will have been before: until its next event the market does not change.
-    now, before = market.now, market.before
-    for level in range(depth):
-        before.bid[level] = now.bid[level]
-        before.ask[level] = now.ask[level]
-        before.bid_size[level] = now.bid_size[level]
-        before.ask_size[level] = now.ask_size[level]
-        before.bid_count[level] = now.bid_count[level]
-        before.ask_count[level] = now.ask_count[level]
+    # What is now will have been before, and the trades have been told.
+    if market.fresh:
+        now, before = market.now, market.before
+        for level in range(depth):
+            before.bid[level] = now.bid[level]
+            before.ask[level] = now.ask[level]
+            before.bid_size[level] = now.bid_size[level]
+            before.ask_size[level] = now.ask_size[level]
+            before.bid_count[level] = now.bid_count[level]
+            before.ask_count[level] = now.ask_count[level]
+        market.fresh = 0
+    trades = market.trades
+    if trades.volume > 0.0:
+        trades.buys = trades.sells = trades.buy_volume = trades.sell_volume = trades.volume = trades.premium = 0.0
 
 
 class Books(NamedTuple):
@@ -267,7 +281,7 @@ def batch(state, books, tape, rows):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def label(rows, count, ts, bid, ask, then, tick, out):  # type: ignore[no-untyped-def]  # noqa: PLR0917
+def label(rows, count, ts, bid, ask, then, tick, out):  # type: ignore[no-untyped-def]
     """Mid in force one horizon after each row minus the mid of the row, in ticks; NaN where that is after the end.
 
     ts, bid, ask: the traded market's whole books, in time's order; in force at t is the last one with ts <= t.

@@ -2,7 +2,7 @@
 
 An indicator reads one market and gives one number, in which positive means up and zero means no
 opinion. Its step is compiled into the one loop of `assets.features.kernel`, which calls it at
-each book event of any market, in time's order, and which both the batch and the stream run.
+each row of `feature_table`, in time's order, and which both the batch and the stream run.
 
 Everything that remembers is a decayed sum, S <- S * exp(-dt / tau) + flow: constant memory, no
 look-back window, and exactly odd, so a mirrored market gives exactly the negated value.
@@ -57,10 +57,7 @@ class Trades:
 
 
 class Market:
-    """What a step sees of a market: its book now, its book one event before, and the trades between.
-
-    At an event of another market `before` equals `now`, and there may be trades.
-    """
+    """What a step sees of a market: its book now, its book at the step before, and the trades between."""
 
     now: Book
     before: Book
@@ -71,6 +68,8 @@ class Market:
     """Price step in 1e-9."""
     known: int
     """1 from the market's first book on."""
+    fresh: int
+    """1 while `before` is not `now`."""
 
 
 class Slot:
@@ -161,7 +160,7 @@ class Indicator:
 
     @staticmethod
     def _step(market: Market, own: Market, mine: Slot) -> float:
-        """The value after an event: `market` is the one it is of and has a book, `own` the traded one, `mine` parameters and memory."""
+        """The value at a row: `market` is the one it is of and has a book, `own` the traded one, `mine` parameters and memory."""
         raise NotImplementedError
 
     def __init_subclass__(cls) -> None:
@@ -219,7 +218,7 @@ def mid(book):  # type: ignore[no-untyped-def]
 
 @njit
 def moved(market):  # type: ignore[no-untyped-def]
-    """Change of the market's mid by this event, in ticks; zero at the events of other markets."""
+    """Change of the market's mid since the step before, in ticks."""
     return mid(market.now) - mid(market.before)
 
 

@@ -1,7 +1,7 @@
 """Flows of orders and trades: what came to and went from each side, remembered with exponential decay.
 
 D(x) is the decayed sum of x with `tau`, S(x) that with `slow`: D <- D * exp(-dt / tau) + x.
-b, a: best bid and ask; B, A: sizes there; subscript 0: one event before.
+b, a: best bid and ask; B, A: sizes there; subscript 0: one row before.
 """
 
 from numba import njit
@@ -35,7 +35,7 @@ def _usual_touch(market, mine):  # type: ignore[no-untyped-def]
 class OrderFlow(Indicator):
     """Order-flow imbalance: D(e) / mean(B + A), e = 1[b>=b0] B - 1[b<=b0] B0 - 1[a<=a0] A + 1[a>=a0] A0; ticks.
 
-    The mean is over events, decayed with `slow`. With depth d a side the price moves e / 2d ticks in the
+    The mean is over rows, decayed with `slow`. With depth d a side the price moves e / 2d ticks in the
     model of the source. Source: Cont, Kukanov and Stoikov, The price impact of order book events, arXiv 1011.6402.
     """
 
@@ -51,7 +51,7 @@ class OrderFlow(Indicator):
 
 
 class DeepOrderFlow(Indicator):
-    """Order-flow imbalance summed over several levels: as `OrderFlow`, each level against itself one event before; ticks.
+    """Order-flow imbalance summed over several levels: as `OrderFlow`, each level against itself one row before; ticks.
 
     Source: Xu, Gould and Howison, Multi-level order-flow imbalance in a limit order book, arXiv 1907.06230.
     """
@@ -181,7 +181,7 @@ class TradeImpulse(Indicator):
     def _step(market: Market, own: Market, mine: Slot) -> float:
         if market.trades.buys == 0.0 and market.trades.sells == 0.0:
             return remember(mine, 0, mine.keep, 0.0)
-        # Where both sides took between two events, their balance is the last word.
+        # Where both sides took between two rows, their balance is the last word.
         return remember(mine, 0, 0.0, imbalance(market.trades.buy_volume, market.trades.sell_volume))
 
 
@@ -198,7 +198,7 @@ class TradeRun(Indicator):
         buys, sells = market.trades.buys, market.trades.sells
         run = mine.memory[0]
         if buys > 0.0 and sells > 0.0:
-            run = buys - sells  # both sides took between two events: the run is broken
+            run = buys - sells  # both sides took between two rows: the run is broken
         elif buys > 0.0:
             run = max(run, 0.0) + buys
         elif sells > 0.0:
@@ -208,9 +208,9 @@ class TradeRun(Indicator):
 
 
 class PriceImpact(Indicator):
-    """Expected impact of the recent volume: lambda * D(q), q = V_buy - V_sell of an event; ticks.
+    """Expected impact of the recent volume: lambda * D(q), q = V_buy - V_sell between two rows; ticks.
 
-    Kyle's lambda = S(dM * q) / S(q * q), dM the change of the mid with the event; zero until there was a trade.
+    Kyle's lambda = S(dM * q) / S(q * q), dM the change of the mid with it; zero until there was a trade.
     Source: Kyle, Continuous auctions and insider trading, Econometrica 53 (1985).
     """
 

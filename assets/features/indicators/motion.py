@@ -1,6 +1,6 @@
 """Motion of prices: momentum and reversion, the distance from where trades were, the leader's move not yet followed.
 
-D(x) is the decayed sum of x with `tau`, S(x) that with `slow`. M: the mid; dM: its change by an event.
+D(x) is the decayed sum of x with `tau`, S(x) that with `slow`. M: the mid; dM: its change from row to row.
 The mid minus its exponential moving average is D(dM): both fall by 1 / tau of themselves in a unit of
 time and rise by dM. Computed as such it is a sum of differences and loses nothing to a price's size.
 """
