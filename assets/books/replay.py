@@ -191,7 +191,7 @@ def _doubt(book: Book, records: Records, now: np.ndarray, i: Int, code: Int) -> 
     now[IN_GAP] = gap
     unknown = code == codes.UNKNOWN_ORDER and records.action[i] != codes.FILL
     if gap or (unknown and _near(book, records.side[i], records.price[i])):
-        now[DOUBTED] = max(now[DOUBTED], now[CLOCK])
+        now[DOUBTED] = max(now[DOUBTED], now[CLOCK] if code == codes.BAD_TIMESTAMP else max(now[CLOCK], records.ts_event[i]))
 
 
 @kernel

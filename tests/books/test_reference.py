@@ -6,10 +6,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from assets.books.codes import F_LAST, F_SNAPSHOT, UNDEF_PRICE
-from assets.books.rebuild import Books, rebuild
+from assets.books.codes import F_BAD_TS_RECV, F_LAST, F_MAYBE_BAD_BOOK, F_SNAPSHOT, UNDEF_PRICE
+from assets.books.kernel import apply
+from assets.books.rebuild import Books, applied, rebuild
 from assets.books.reference import Reference, reference
 from assets.books.schema import LEVELS, BookQuality, CleanBooks, Quarantine, Trades
+from assets.books.storage import find, is_full, new_book
 from assets.lake import check
 
 record = st.fixed_dictionaries(
@@ -19,7 +21,9 @@ record = st.fixed_dictionaries(
         "price": st.one_of(st.integers(90, 110), st.integers(60, 140), st.sampled_from([UNDEF_PRICE, -(2**63), -5, 0])),
         "size": st.one_of(st.integers(1, 5), st.sampled_from([0, 2**31 - 1, 2**31, 2**32 - 1])),
         "order_id": st.integers(1, 25),
-        "flags": st.sampled_from([F_LAST] * 6 + [0, 0, F_SNAPSHOT, F_SNAPSHOT | F_LAST, F_LAST | 8]),
+        "flags": st.sampled_from(
+            [F_LAST] * 6 + [0, 0, F_SNAPSHOT, F_SNAPSHOT | F_LAST, F_LAST | F_BAD_TS_RECV, F_LAST | F_MAYBE_BAD_BOOK],
+        ),
     },
     optional={
         "ts_event": st.one_of(st.integers(0, 60_000), st.sampled_from([-1, 10**12])),
@@ -69,6 +73,32 @@ def test_every_record_is_in_one_event_or_in_quarantine_and_every_table_keeps_its
     check(books.trades, Trades, "test")
     check(books.quarantine, Quarantine, "test")
     check(books.quality, BookQuality, "test")
+
+
+@settings(max_examples=60, deadline=None)
+@given(stream=streams)
+def test_replaying_what_was_applied_gives_the_same_orders_in_the_same_queues(frame, stream):
+    raw = frame(stream)
+    book = new_book()
+    for record in applied(raw, rebuild(raw).quarantine).iter_rows(named=True):
+        assert not is_full(book)
+        apply(
+            book,
+            np.uint8(record["action"]),
+            np.uint8(record["side"]),
+            record["price"],
+            np.uint32(record["size"]),
+            np.uint64(record["order_id"]),
+            np.uint8(record["flags"]),
+        )
+    found = []
+    for order_id, (side, price, size) in reference(raw).orders.items():
+        order = book.orders[find(book, np.uint64(order_id))]
+        level = book.levels[order["level"]]
+        found.append(order["priority"])
+        assert ("BA"[level["side"]], level["price"], order["quantity"]) == (side, price, size)
+    assert found == sorted(found)
+    assert len(found) == np.count_nonzero(book.table["order"] >= 0)
 
 
 @pytest.mark.parametrize(
