@@ -78,7 +78,7 @@ def _meet(row: Any, room: Room) -> None:
 
 
 @kernel
-def _share(side: Int, px: Int, volume: Int, priority: Int, ts: Int, room: Room) -> Int:  # noqa: PLR0917
+def _share(side: Int, px: Int, volume: Int, priority: Int, ts: Int, room: Room) -> Int:
     """Give our resting orders of a side their part of a trade at `px` with the order of that priority; return its contracts."""
     state, sign = room.state, 1 if side == BID else -1
     left, j = volume, 0
@@ -104,7 +104,7 @@ def _share(side: Int, px: Int, volume: Int, priority: Int, ts: Int, room: Room) 
 
 
 @kernel
-def _fill(o: Int, quantity: Int, px: Int, maker: bool, ts: Int, room: Room) -> None:  # noqa: PLR0917
+def _fill(o: Int, quantity: Int, px: Int, maker: bool, ts: Int, room: Room) -> None:
     """Book an execution of ours."""
     state, rules, order = room.state, room.rules, room.orders[o]
     order.left -= quantity

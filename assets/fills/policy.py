@@ -49,7 +49,7 @@ POLICY: Final = np.dtype([(name, "f8") for name in Policy._fields])
 
 
 @njit(cache=True)
-def score(policy: Any, side: Int, prediction: float, distance: float, ahead: Int, behind: Int) -> float:  # noqa: PLR0917
+def score(policy: Any, side: Int, prediction: float, distance: float, ahead: Int, behind: Int) -> float:
     """The score, in ticks, of an order `distance` ticks to the passive side of the mid."""
     last = len(_LOG) - 1
     return (

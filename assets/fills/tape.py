@@ -109,7 +109,7 @@ def double_mids(tape: Tape) -> npt.NDArray[np.int64]:
 
 
 @njit(cache=True)
-def _resolve(  # noqa: PLR0917
+def _resolve(
     ts: np.ndarray,
     action: np.ndarray,
     side: np.ndarray,
@@ -180,7 +180,7 @@ def _resolve(  # noqa: PLR0917
 
 
 @njit(cache=True)
-def _write(rows: np.ndarray, k: Int, ts: Int, kind: Int, side: Int, px: Int, size: Int, priority: Int, book: np.ndarray, width: Int) -> Int:  # noqa: PLR0917
+def _write(rows: np.ndarray, k: Int, ts: Int, kind: Int, side: Int, px: Int, size: Int, priority: Int, book: np.ndarray, width: Int) -> Int:
     """Write row k, unless its price is off the ladder; return the number of the next row."""
     if not 0 <= px < width:
         return k
@@ -191,7 +191,7 @@ def _write(rows: np.ndarray, k: Int, ts: Int, kind: Int, side: Int, px: Int, siz
 
 
 @njit(cache=True)
-def _change(ladder: np.ndarray, book: np.ndarray, side: Int, px: Int, contracts: Int, width: Int) -> None:  # noqa: PLR0917
+def _change(ladder: np.ndarray, book: np.ndarray, side: Int, px: Int, contracts: Int, width: Int) -> None:
     """Add contracts to a price (or take them from it) and keep the best price of its side."""
     if not 0 <= px < width:
         return

@@ -168,7 +168,7 @@ def _meets_own(sign: Int, px: Int, room: Room) -> bool:
 
 
 @kernel
-def _submit(sign: Int, px: Int, quantity: Int, immediate: Int, reason: Int, value: float, room: Room) -> None:  # noqa: PLR0917
+def _submit(sign: Int, px: Int, quantity: Int, immediate: Int, reason: Int, value: float, room: Room) -> None:
     """Send a new order."""
     state = room.state
     o = state.orders
@@ -190,7 +190,7 @@ def _withdraw(o: Int, reason: Int, value: float, room: Room) -> None:
 
 
 @kernel
-def _send(kind: Int, o: Int, quantity: Int, reason: Int, value: float, delay: Int, room: Room) -> None:  # noqa: PLR0917
+def _send(kind: Int, o: Int, quantity: Int, reason: Int, value: float, delay: Int, room: Room) -> None:
     """Put a request on the wire: it arrives a delay later, but not before the one sent before it."""
     state, order = room.state, room.orders[o]
     request = room.requests[state.sent]

@@ -1,0 +1,279 @@
+"""Laws that hold for any market and any policy, and a plain queue of Python lists that the kernel must equal."""
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from assets.desk import Trading
+from assets.fills import wire
+from assets.fills.policy import Policy
+from assets.fills.simulate import simulate
+
+BUY, SELL = 1, -1
+MS = 1_000_000
+FEW = settings(max_examples=25, deadline=None)
+
+
+class Venue:
+    """A small matching engine that writes what it does as a stream of records."""
+
+    def __init__(self, stream, random):
+        self.stream, self.random = stream, random
+        self.queues = {}
+        self.next_id = 1000
+
+    def touch(self, side):
+        prices = [px for (s, px), queue in self.queues.items() if s == side and queue]
+        return (max(prices) if side == BUY else min(prices)) if prices else None
+
+    def join(self, at, side, px, size):
+        self.next_id += 1
+        self.queues.setdefault((side, px), []).append([self.next_id, size])
+        self.stream.add(at, side, px, size, self.next_id)
+
+    def take(self, at, aggressor, volume):
+        """A market order, which stops at the end of the level it meets."""
+        px = self.touch(-aggressor)
+        if px is None:
+            return
+        queue, met = self.queues[-aggressor, px], []
+        while queue and volume:
+            size = min(volume, queue[0][1])
+            met.append((queue[0][0], size))
+            queue[0][1] -= size
+            volume -= size
+            if queue[0][1] == 0:
+                queue.pop(0)
+        self.stream.trade(at, aggressor, px, *met)
+
+    def step(self, at):
+        random = self.random
+        bid, ask = self.touch(BUY) or 99, self.touch(SELL) or 102
+        what = random.random()
+        side = BUY if random.random() < 0.5 else SELL
+        if what < 0.45:
+            near = ask - 1 if side == BUY else bid + 1
+            self.join(at, side, near - side * int(random.integers(0, 4)), int(random.integers(1, 6)))
+        elif what < 0.65:
+            self.take(at, side, int(random.integers(1, 9)))
+        else:
+            places = [(key, k) for key, queue in self.queues.items() for k in range(len(queue))]
+            if not places:
+                return
+            (s, px), k = places[int(random.integers(len(places)))]
+            order, size = self.queues[s, px][k]
+            if what < 0.85:
+                self.queues[s, px].pop(k)
+                self.stream.cancel(at, order)
+            elif size > 1 and what < 0.93:
+                self.queues[s, px][k][1] = size - 1
+                self.stream.modify(at, order, size=size - 1)
+            else:
+                self.queues[s, px].pop(k)
+                self.queues[s, px].append([order, size + 2])
+                self.stream.modify(at, order, size=size + 2)
+
+
+def random_market(hand, seed, steps=400):
+    """A stream of some hundred random events, 1 to 30 ms apart."""
+    random = np.random.default_rng(seed)
+    venue, at = Venue(hand.Stream(), random), 0.0
+    for level in range(6):
+        venue.join(0, BUY, 100 - level, 5)
+        venue.join(0, SELL, 101 + level, 5)
+    for _ in range(steps):
+        at += float(random.integers(1, 31))
+        venue.step(at)
+    return venue.stream, at
+
+
+policies = st.builds(
+    Policy,
+    threshold=st.floats(-1, 1.5),
+    prediction_weight=st.floats(0, 2),
+    level_weight=st.floats(-1, 1),
+    ahead_weight=st.floats(-0.5, 0.2),
+    behind_weight=st.floats(-0.2, 0.5),
+    hysteresis=st.floats(0, 0.5),
+)
+
+
+def traded(hand, stream, end, seed, policy, **trading):
+    """The session under a random signal that changes every few milliseconds."""
+    random = np.random.default_rng(seed + 1)
+    at = np.cumsum(random.integers(1, 40, int(end / 20)))
+    ts, signal = hand.signal_of(*zip(at.tolist(), random.normal(0, 1.5, len(at)).tolist(), strict=True))
+    limits = Trading(**{"max_position": 3, "daily_loss_limit": 40, **trading})
+    return simulate(stream.frame(), ts, signal, market=hand.market, trading=limits, policy=policy, window=hand.hours)
+
+
+@FEW
+@given(seed=st.integers(0, 10_000), policy=policies, latency=st.sampled_from([0.0, 1.0, 20.0, 75.0]), size=st.integers(1, 3))
+def test_everything_adds_up(hand, seed, policy, latency, size):
+    stream, end = random_market(hand, seed)
+    made = traded(hand, stream, end, seed, policy, latency_ms=latency, order_size=size)
+    fills, orders = made.fills, made.orders
+    news = orders.filter(kind="new")
+
+    # Position and cash follow from the fills, and the limit held after each.
+    position = cash = 0
+    for side, quantity, price, fee, told_position, told_cash in fills.select("side", "quantity", "price", "fee", "position", "cash").iter_rows():
+        position += side * quantity
+        cash -= side * quantity * price * 4 + fee
+        assert (position, cash) == (told_position, told_cash)
+        assert abs(position) <= 3
+    assert made.outcome.contracts == fills["quantity"].sum()
+
+    # No order fills beyond its size, before it arrived or after it was cancelled.
+    each = fills.join(news.select("order_id", "ts_arrival", size="quantity"), on="order_id", how="left")
+    assert each.group_by("order_id").agg(over=pl.col("quantity").sum() > pl.col("size").first())["over"].sum() == 0
+    assert (each["ts_event"] >= each["ts_arrival"]).all()
+    gone = orders.filter(kind="cancel", answer="cancelled").select("order_id", gone="ts_arrival")
+    late = fills.join(gone, on="order_id").filter(pl.col("ts_event") > pl.col("gone"))
+    assert late.height == 0
+
+    # A cancel that came too late met an order that was gone: filled to the last contract, or never accepted.
+    whole = fills.group_by("order_id").agg(pl.col("quantity").sum())
+    lost = orders.filter(kind="cancel", answer="too_late").join(news.select("order_id", size="quantity", end="answer"), on="order_id")
+    lost = lost.join(whole.rename({"quantity": "filled"}), on="order_id", how="left")
+    assert lost.filter((pl.col("end") == "resting") & (pl.col("filled") != pl.col("size"))).height == 0
+
+    # Trades and arriving opposite orders give us no more contracts than they had.
+    records = stream.frame().with_columns(gives=pl.col("action").is_in([ord("T"), ord("A"), ord("M")]) * pl.col("size").cast(pl.Int64))
+    given = records.group_by("ts_event").agg(pl.col("gives").sum())
+    maker = fills.filter(liquidity="maker").group_by("ts_event").agg(pl.col("quantity").sum()).join(given, on="ts_event", how="left")
+    assert (maker["quantity"] <= maker["gives"]).all()
+
+
+@FEW
+@given(seed=st.integers(0, 10_000), policy=policies, cut=st.floats(0.1, 0.9))
+def test_nothing_depends_on_the_future(hand, seed, policy, cut):
+    stream, end = random_market(hand, seed)
+    other, _ = random_market(hand, seed + 77_777)
+    moment = hand.open + round(end * cut * MS)
+    now = stream.frame()
+    then = pl.concat([now.filter(pl.col("ts_event") <= moment), other.frame().filter(pl.col("ts_event") > moment)])
+    random = np.random.default_rng(seed)
+    ts = hand.open + np.cumsum(random.integers(1, 40, 300)) * MS
+    signals = random.normal(0, 1.5, (2, 300))
+    signals[1, ts <= moment] = signals[0, ts <= moment]
+    sides = [
+        simulate(records, ts, signal, market=hand.market, trading=Trading(), policy=policy, window=hand.hours)
+        for records, signal in zip((now, then), signals, strict=True)
+    ]
+    sent = ["order_id", "kind", "reason", "side", "price", "quantity", "ts_request", "score", "prediction"]
+    before = [made.orders.filter(pl.col("ts_request") <= moment).select(sent) for made in sides]
+    assert before[0].equals(before[1])
+    fills = [made.fills.filter(pl.col("ts_event") <= moment).select(pl.exclude("^mid_.*$")) for made in sides]
+    assert fills[0].equals(fills[1])
+
+
+def test_the_same_session_gives_the_same_bytes(hand):
+    stream, end = random_market(hand, 5)
+    first, second = (traded(hand, stream, end, 5, Policy(threshold=0.0)) for _ in range(2))
+    assert all(getattr(first, table).equals(getattr(second, table)) for table in ("orders", "fills", "equity"))
+
+
+def test_the_random_markets_put_the_simulator_to_work(hand):
+    """The laws above would hold in an empty room; these sessions have makers, takers, cancels and races lost."""
+    made = [traded(hand, *random_market(hand, seed), seed, Policy(threshold=0.0, level_weight=-0.2), order_size=2) for seed in range(5)]
+    fills, orders = pl.concat([m.fills for m in made]), pl.concat([m.orders for m in made])
+    assert set(fills["liquidity"]) == {"maker", "taker"}
+    assert {"resting", "filled", "cancelled", "too_late"} <= set(orders["answer"])
+    assert fills.filter(pl.col("quantity") == 1).height > 0  # part of an order
+
+
+class Queue:
+    """The exact queue as lists: each price's orders in their order of time, ours among them."""
+
+    def __init__(self):
+        self.queues, self.where = {}, {}
+        self.filled = {}
+
+    def join(self, name, side, px, size):
+        self.where[name] = (side, px)
+        self.queues.setdefault((side, px), []).append([name, size])
+
+    def ahead(self, ours):
+        queue = self.queues[self.where[ours]]
+        place = [name for name, _ in queue].index(ours)
+        return sum(size for name, size in queue[:place] if not isinstance(name, str))
+
+    def left(self, ours):
+        return next((size for name, size in self.queues[self.where[ours]] if name == ours), 0)
+
+    def apply(self, record):
+        order, size = record["order_id"], record["size"]
+        side, px = (BUY if record["side"] == ord("B") else SELL), record["price"]
+        match chr(record["action"]):
+            case "A":
+                self.serve(-side, px, size)
+                self.join(order, side, px, size)
+            case "F":
+                queue = self.queues[side, px]
+                place = [name for name, _ in queue].index(order)
+                self.serve(side, px, size, behind=place)
+                next(entry for entry in queue if entry[0] == order)[1] -= size
+            case "C" | "M":
+                queue = self.queues[self.where[order]]
+                entry = next(entry for entry in queue if entry[0] == order)
+                stays = record["action"] == ord("M") and self.where[order] == (side, px) and size <= entry[1]
+                if stays:
+                    entry[1] = size
+                else:
+                    queue.remove(entry)
+                    if record["action"] == ord("M"):
+                        self.serve(-side, px, size)
+                        self.join(order, side, px, size)
+
+    def serve(self, side, px, volume, behind=None):
+        """Give `volume` to orders of ours that came first: at better prices, then at this one, before place `behind`."""
+        prices = sorted({p for (s, p) in self.queues if s == side and side * (p - px) >= 0}, key=lambda p: -side * p)
+        for price in prices:
+            queue = self.queues[side, price]
+            first = queue[:behind] if price == px and behind is not None else list(queue)
+            for entry in first:
+                if not isinstance(entry[0], str) or not volume:
+                    continue
+                given = min(volume, entry[1])
+                volume -= given
+                entry[1] -= given
+                self.filled[entry[0]] = self.filled.get(entry[0], 0) + given
+                if not entry[1]:
+                    queue.remove(entry)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_queue_positions_and_fills_equal_those_of_plain_lists(hand, seed):
+    """Resting orders of ours at every price, one side a run so that they never meet each other."""
+    stream, end = random_market(hand, seed, steps=300)
+    random = np.random.default_rng(seed)
+    side = BUY if seed % 2 else SELL
+    market, queue, ours = hand.Wire(stream, latency_ms=0.5, post_only=True), Queue(), []
+    records = stream.frame().to_dicts()
+    moments = np.sort(random.uniform(5, end * 0.8, 12)).round(3)
+    done = 0
+    for moment in [*moments, end + 1]:
+        market.run(moment + 0.5)
+        while done < len(records) and records[done]["ts_event"] <= hand.open + (moment + 0.5) * MS:
+            queue.apply(records[done])
+            done += 1
+        for name in ours:
+            left = int(market.room.orders["left"][int(name)])
+            assert queue.left(name) == left
+            assert queue.filled.get(name, 0) == market.filled(int(name))
+            if left:
+                assert queue.ahead(name) == market.ahead(int(name))
+        if moment < end:
+            px = 100 - side * int(random.integers(-2, 4))
+            order = market.send(moment, side, px, int(random.integers(1, 4)))
+            market.run(moment + 0.5)
+            while done < len(records) and records[done]["ts_event"] <= hand.open + (moment + 0.5) * MS:
+                queue.apply(records[done])
+                done += 1
+            if market.room.orders["state"][order] == wire.RESTING:
+                ours.append(str(order))
+                queue.join(str(order), side, px * hand.tick, int(market.room.orders["left"][order]))
+    assert ours

@@ -1,0 +1,112 @@
+"""What records do to a queue: each kind of record becomes what happened to a price, and when its order joined."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from assets.books import codes
+from assets.books.rebuild import applied, rebuild
+from assets.desk import Market
+from assets.fills.errors import FillsError
+from assets.fills.tape import ADDED, CLEARED, FILLED, REMOVED, TRADED, double_mids, make_tape
+
+BUY, SELL = 1, -1
+
+
+def rows(tape):
+    """(kind, price in ticks, contracts) of each row."""
+    return [(int(row["kind"]), int(row["px"]) + tape.base, int(row["size"])) for row in tape.rows]
+
+
+@pytest.fixture
+def stream(hand: SimpleNamespace):
+    return hand.Stream().add(0, BUY, 100, 5, 1).add(1, SELL, 102, 5, 2)
+
+
+def test_an_add_joins_the_back_of_its_queue(stream):
+    tape = stream.add(2, BUY, 100, 3, 3).tape()
+    assert rows(tape)[2] == (ADDED, 100, 3)
+    assert tape.rows["priority"][2] > tape.rows["priority"][0]
+
+
+def test_the_touch_after_each_row_is_on_the_row(stream):
+    tape = stream.add(2, BUY, 101, 1, 3).cancel(3, 3).tape()
+    assert list(tape.rows["bid"] + tape.base)[1:] == [100, 101, 100]
+    assert list(tape.rows["ask"] + tape.base)[1:] == [102, 102, 102]
+
+
+def test_a_smaller_size_keeps_the_place_and_a_larger_one_loses_it(stream):
+    less, more = stream.modify(2, 1, size=4).modify(3, 1, size=6).tape().rows[2:4], stream.tape().rows[3:]
+    assert (less["kind"][0], less["size"][0], less["priority"][0]) == (REMOVED, 1, 0)
+    assert [(r["kind"], r["size"]) for r in more] == [(REMOVED, 4), (ADDED, 6)]
+    assert more["priority"][1] > more["priority"][0]
+
+
+def test_a_new_price_is_a_removal_and_an_addition_at_the_back(stream):
+    tape = stream.modify(2, 1, px=101).tape()
+    assert rows(tape)[2:] == [(REMOVED, 100, 5), (ADDED, 101, 5)]
+
+
+def test_a_fill_takes_its_contracts_off_once_though_a_cancel_follows(stream):
+    assert rows(stream.trade(2, SELL, 100, (1, 5)).tape())[2:] == [(FILLED, 100, 5)]
+
+
+def test_a_partial_fill_takes_its_contracts_off_once_though_a_modify_follows(stream):
+    tape = stream.trade(2, SELL, 100, (1, 2)).cancel(3, 1).tape()
+    assert rows(tape)[2:] == [(FILLED, 100, 2), (REMOVED, 100, 3)]
+
+
+def test_a_refilled_iceberg_goes_to_the_back(hand, stream):
+    stream.add(2, BUY, 100, 7, 3).trade(3, SELL, 100, (1, 2))
+    stream.records[-1]["size"] = 5  # the modify after the fill shows the full size again
+    tape = stream.tape()
+    assert rows(tape)[3:] == [(FILLED, 100, 2), (REMOVED, 100, 3), (ADDED, 100, 5)]
+    assert tape.rows["priority"][-1] > tape.rows["priority"][2]
+
+
+def test_traded_contracts_that_no_fill_explains_are_kept_as_such(stream):
+    assert rows(stream.trade(2, SELL, 100, (1, 5), unseen=4).tape())[2:] == [(FILLED, 100, 5), (TRADED, 100, 4)]
+    assert rows(stream.trade(3, BUY, 102, unseen=2).tape())[-1] == (TRADED, 102, 2)
+
+
+def test_a_second_snapshot_replaces_the_first(hand, stream):
+    snapshot = codes.F_SNAPSHOT
+    stream.add(2, BUY, 90, 1, 1, flags=snapshot).add(2, SELL, 92, 1, 2, flags=snapshot | codes.F_LAST)
+    tape = stream.tape()
+    assert rows(tape)[2][0] == CLEARED
+    assert (tape.rows["bid"][-1] + tape.base, tape.rows["ask"][-1] + tape.base) == (90, 92)
+
+
+def test_the_mid_of_a_one_sided_market_is_the_last_one_it_had(stream):
+    tape = stream.cancel(2, 1).tape()
+    assert list(double_mids(tape)) == [202, 202, 202]
+
+
+def test_an_order_too_far_away_to_matter_is_left_out(stream):
+    tape = stream.add(2, SELL, 10_000_000, 1, 3).add(3, SELL, 101, 1, 4).tape()
+    assert rows(tape)[-1] == (ADDED, 101, 1)
+    assert len(tape.rows) == 3
+
+
+def test_a_price_off_the_tick_is_refused_with_its_amount(hand, stream):
+    coarse = Market(symbol="TEST", tick_size="0.5")
+    with pytest.raises(FillsError, match=r"price 25\.25 is no multiple of the tick size 0\.5"):
+        make_tape(stream.add(2, BUY, 101, 1, 9).frame(), coarse)
+
+
+def test_records_without_order_ids_are_refused(hand, stream):
+    with pytest.raises(FillsError, match="schema mbo"):
+        make_tape(stream.frame().drop("order_id"), hand.market)
+
+
+def test_the_touch_of_real_records_is_that_of_the_rebuilt_book(shared_data):
+    from assets.ticks.dbn import read_records
+
+    raw = read_records([shared_data / "esh4-glbx-mdp3-20231225.mbo.dbn.zst"])
+    made = rebuild(raw)
+    tape = make_tape(applied(raw, made.quarantine), Market(symbol="ESH4", tick_size="0.25", multiplier=50))
+    book = made.books.select("ts_event", "bid_px_00", "ask_px_00").drop_nulls().group_by("ts_event", maintain_order=True).last()
+    last = np.searchsorted(tape.rows["ts"], book["ts_event"], side="right") - 1
+    for ours, theirs in (("bid", "bid_px_00"), ("ask", "ask_px_00")):
+        assert (((tape.rows[ours][last].astype(np.int64) + tape.base) * 250_000_000) == book[theirs].to_numpy()).all()
