@@ -47,7 +47,7 @@ class _Display:
 def _reports(desk: Desk) -> pl.DataFrame:
     lake = Lake(desk.lake)
     parts = [
-        lake.read("performance_report", **keys).with_columns(pl.lit(keys["session"]).str.to_date().alias("session"))
+        lake.read("performance_report", market=desk.traded, session=keys["session"]).with_columns(session=pl.lit(keys["session"]).str.to_date())
         for keys in lake.partitions("performance_report")
         if keys["market"] == desk.traded
     ]

@@ -1,19 +1,19 @@
 """The desk from ticks to reports in one command, and again from wherever it was stopped.
 
-The plan is a list of *stages*; a stage is a job and its partitions, and needs the stages before it.
-Partitions of a stage run side by side in worker processes, each as an ordinary Dagster run on the
-desk's instance, so the UI shows them as if it had launched them. What the instance already records
-as materialised is left alone: killing the run at any moment costs the partitions in flight.
+The plan is a list of tasks: a job on a partition, and the tasks it needs. Whatever is ready runs, side by
+side in worker processes, each as an ordinary Dagster run on the desk's instance, so the UI shows them as if
+it had launched them. What the instance already records as materialised is left alone: killing the run at any
+moment costs the partitions in flight.
 """
 
-import datetime as dt
 import os
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass
 from functools import lru_cache
-from multiprocessing import get_context
+from multiprocessing import connection, get_context, parent_process
 from pathlib import Path
+from threading import Thread
 from typing import Any, Final
 
 import dagster as dg
@@ -37,38 +37,31 @@ class RunError(UserError):
 
 @dataclass(frozen=True)
 class Task:
-    """One Dagster run: a job on one partition (or none), reduced to the assets still missing."""
+    """One Dagster run: a job on one partition, and the tasks that must have succeeded before it."""
 
     job: str
-    partition: str | None
+    partition: str
     assets: tuple[dg.AssetKey, ...]
-
-
-@dataclass(frozen=True)
-class Stage:
-    """Tasks that may run side by side."""
-
-    job: str
-    assets: tuple[dg.AssetKey, ...]
-    partitions: tuple[str, ...]
+    needs: tuple["Task", ...] = ()
 
 
 Progress = dict[str, tuple[int, int]]
 """Floor to (partitions published, partitions planned)."""
 
 
-def plan(desk: Desk) -> list[Stage]:
-    """The stages of a desk, in order: record, retrain, trade, score."""
+def plan(desk: Desk) -> list[Task]:
+    """Every task of a desk, those first that others need."""
     calendar = Calendar(desk)
-    traded = _keys(calendar.traded_sessions())
-    periods = _keys(calendar.periods())
-    ended = tuple(period for period in periods if calendar.period_sessions(dt.date.fromisoformat(period)))
-    return [
-        Stage("record_session", tuple(recorded_keys(desk)), _keys(calendar.sessions())),
-        Stage("retrain", tuple(market_keys(desk, TRAINED)), periods),
-        Stage("score_models", tuple(market_keys(desk, SCORED)), ended),
-        Stage("trade_session", tuple(market_keys(desk, TRADED)), traded),
-    ]
+    record = {day: Task("record_session", day.isoformat(), tuple(recorded_keys(desk))) for day in calendar.sessions()}
+    trained, scored, traded = (tuple(market_keys(desk, layers)) for layers in (TRAINED, SCORED, TRADED))
+    tasks = list(record.values())
+    for period in calendar.periods():
+        key, days = period.isoformat(), calendar.period_sessions(period)
+        retrain = Task("retrain", key, trained, tuple(record[day] for day in calendar.training_sessions(period)))
+        tasks += [retrain, *(Task("trade_session", day.isoformat(), traded, (retrain, record[day])) for day in days)]
+        if days:
+            tasks.append(Task("score_models", key, scored, (retrain, *(record[day] for day in days))))
+    return tasks
 
 
 def run_desk(desk_file: Path, on_progress: Callable[[Progress], None]) -> None:
@@ -78,40 +71,36 @@ def run_desk(desk_file: Path, on_progress: Callable[[Progress], None]) -> None:
         RunError: a partition failed; what was finished stays, and running again goes on from there.
     """
     desk = load_desk(desk_file)
-    stages = plan(desk)
+    tasks = plan(desk)
     with open_instance(desk) as instance:
         instance.all_asset_keys()  # creates the stores before two workers try to at once
-        for stage in stages:
-            tasks = _missing(instance, stage)
-            on_progress(_progress(instance, stages))
-            _side_by_side(desk_file, tasks, desk.workers, lambda: on_progress(_progress(instance, stages)))
-        on_progress(_progress(instance, stages))
-    _side_by_side(desk_file, [Task("publish", None, ())], 1, lambda: None)
+        _side_by_side(desk_file, desk, _missing(instance, tasks), lambda: on_progress(_progress(instance, tasks)))
+    _side_by_side(desk_file, desk, {_PUBLISH: ()}, lambda: None)
 
 
-def _keys(dates: Iterable[dt.date]) -> tuple[str, ...]:
-    return tuple(date.isoformat() for date in dates)
+_PUBLISH: Final = Task("publish", "", ())
 
 
-def _missing(instance: dg.DagsterInstance, stage: Stage) -> list[Task]:
-    done = {asset: instance.get_materialized_partitions(asset) for asset in stage.assets}
-    tasks = []
-    for partition in stage.partitions:
-        missing = tuple(asset for asset in stage.assets if partition not in done[asset])
-        if missing:
-            tasks.append(Task(stage.job, partition, missing))
-    return tasks
+def _missing(instance: dg.DagsterInstance, tasks: Sequence[Task]) -> dict[Task, tuple[dg.AssetKey, ...]]:
+    """The tasks that are not finished, and the assets that each still lacks."""
+    done = _done(instance, tasks)
+    missing = {task: tuple(asset for asset in task.assets if task.partition not in done[asset]) for task in tasks}
+    return {task: assets for task, assets in missing.items() if assets}
 
 
-def _progress(instance: dg.DagsterInstance, stages: Sequence[Stage]) -> Progress:
-    progress: Progress = {}
-    for stage in stages:
-        for asset in stage.assets:
-            floor = FLOOR_OF[asset.path[-1]]
-            published, planned = progress.get(floor, (0, 0))
-            done = len(instance.get_materialized_partitions(asset) & set(stage.partitions))
-            progress[floor] = (published + done, planned + len(stage.partitions))
-    return {floor: progress[floor] for floor in FLOORS if floor in progress}
+def _progress(instance: dg.DagsterInstance, tasks: Sequence[Task]) -> Progress:
+    done = _done(instance, tasks)
+    counts = {floor: [0, 0] for floor in FLOORS}
+    for task in tasks:
+        for asset in task.assets:
+            count = counts[FLOOR_OF[asset.path[-1]]]
+            count[0] += task.partition in done[asset]
+            count[1] += 1
+    return {floor: (published, planned) for floor, (published, planned) in counts.items()}
+
+
+def _done(instance: dg.DagsterInstance, tasks: Sequence[Task]) -> dict[dg.AssetKey, set[str]]:
+    return {asset: instance.get_materialized_partitions(asset) for asset in {asset for task in tasks for asset in task.assets}}
 
 
 FLOORS: Final = ("ticks", "books", "features", "curves", "fills", "reports")
@@ -130,24 +119,38 @@ FLOOR_OF: Final = {
 """Which bar of the progress display an asset moves."""
 
 
-def _side_by_side(desk_file: Path, tasks: Sequence[Task], workers: int, beat: Callable[[], None]) -> None:
-    if not tasks:
-        return
+def _side_by_side(desk_file: Path, desk: Desk, todo: Mapping[Task, tuple[dg.AssetKey, ...]], beat: Callable[[], None]) -> None:
+    """Run the tasks, each as soon as those that it needs have succeeded, in the plan's order among the ready."""
     for variable in _ONE_THREAD:
         os.environ.setdefault(variable, "1")
+    beat()
+    if not todo:
+        return
+    waiting, open_tasks = list(todo), set(todo)
+    running: dict[Future[str | None], Task] = {}
+    workers = min(desk.workers, len(todo))
     # spawn, because polars and numba hold threads that a fork would lose
-    with ProcessPoolExecutor(min(workers, len(tasks)), mp_context=get_context("spawn")) as pool:
-        running = {pool.submit(_run, desk_file, task) for task in tasks}
-        try:
-            while running:
-                finished, running = wait(running, timeout=_POLL_SECONDS, return_when=FIRST_COMPLETED)
-                for future in finished:
-                    fault = future.result()
-                    if fault:
-                        raise RunError(fault)
-                beat()
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_end_with_parent) as pool:
+        while open_tasks:
+            ready = [task for task in waiting if open_tasks.isdisjoint(task.needs)][: workers - len(running)]
+            for task in ready:
+                waiting.remove(task)
+                running[pool.submit(_run, desk_file, task, todo[task])] = task
+            finished, _ = wait(running, timeout=_POLL_SECONDS, return_when=FIRST_COMPLETED)
+            for future in finished:
+                task = running.pop(future)
+                fault = future.result()
+                if fault:
+                    raise RunError(f"{task.job} {task.partition}: {fault}")
+                open_tasks.remove(task)
+            beat()
+
+
+def _end_with_parent() -> None:
+    """A worker whose parent was killed would wait for work for ever; it ends instead."""
+    parent = parent_process()
+    if parent is not None:
+        Thread(target=lambda: (connection.wait([parent.sentinel]), os._exit(1)), daemon=True).start()
 
 
 @lru_cache(maxsize=1)
@@ -156,21 +159,19 @@ def _loaded(desk_file: Path) -> tuple[Desk, dg.Definitions]:
     return desk, build_definitions(desk)
 
 
-def _run(desk_file: Path, task: Task) -> str | None:
+def _run(desk_file: Path, task: Task, assets: tuple[dg.AssetKey, ...]) -> str | None:
     """Execute one task in this process; the sentence of its failure, or None."""
     desk, definitions = _loaded(desk_file)
     quiet: dict[str, Any] = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
     with open_instance(desk) as instance:
         result = definitions.resolve_job_def(task.job).execute_in_process(
-            partition_key=task.partition,
-            asset_selection=list(task.assets) or None,
+            partition_key=task.partition or None,
+            asset_selection=list(assets) or None,
             instance=instance,
             run_config=quiet,
             raise_on_error=False,
         )
-    if result.success:
-        return None
-    return f"{task.job} {task.partition or ''}".strip() + f": {_sentence(result)}"
+    return None if result.success else _sentence(result)
 
 
 def _sentence(result: dg.ExecuteInProcessResult) -> str:
