@@ -9,8 +9,9 @@ from assets.books.rebuild import Books
 MAX_REFUSED_SHARE: Final = 0.01
 """Of records: the real ES session refuses 0.01 %; a session that lost its snapshot refuses far more."""
 
-MAX_CROSSED_SHARE: Final = 0.001
-"""Of records in events left out because the book was crossed or locked in continuous trading; none on a sound feed."""
+MAX_CROSSED_SHARE: Final = 0.1
+"""Of records in events left out because the book was crossed or locked in continuous trading. One venue's sound book has
+none, quotes consolidated from many venues lock for 2 to 5 % of them; a book that lost a cancel stays crossed for good."""
 
 MIN_FRONT_SHARE: Final = 0.95
 """Of fills: the real ES session has 1.0. Venues that do not match first in, first out fall below, and there

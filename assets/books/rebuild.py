@@ -6,17 +6,15 @@ from typing import Final
 import numpy as np
 import polars as pl
 
-from assets.books import codes, replay
-from assets.books.schema import BOOK_COLUMNS, LEVELS
+from assets.books import codes, events
+from assets.books.events import Events, beginning, new_events
+from assets.books.quotes import all_trades, frozen, levels_of, quotes_of, replay_quotes
+from assets.books.replay import Records, finish, new_levels, replay
+from assets.books.schema import BOOK_COLUMNS, LEVELS, Quarantine
 from assets.books.storage import grown, new_book
-from assets.desk import UserError
 
 _AGGRESSOR: Final = {codes.SIDE_BID: 1, codes.SIDE_ASK: -1}
-_QUARANTINED: Final = ["ts_event", "action", "side", "price", "size", "order_id", "flags", "sequence"]
-
-
-class BooksError(UserError):
-    """Records from which no book can be made; the message says why and what to do."""
+_HEAD: Final = ("ts_event", "ts_recv", "row", "records")
 
 
 @dataclass(frozen=True)
@@ -30,26 +28,25 @@ class Books:
 
 
 def rebuild(raw: pl.DataFrame, *, open_ns: int | None = None, close_ns: int | None = None, capacity: int = 1 << 14) -> Books:
-    """Rebuild a session's book from `raw_ticks` (schema mbo).
+    """Rebuild a session's book from `raw_ticks`: order by order (schema mbo), or from the levels that the records bring.
 
     A book that is crossed or locked when its event completes is not published; its records are in
-    quarantine, but the book has taken them. Before `open_ns` (where unknown: before the first trade)
-    and from `close_ns` on that is called an auction and counts against nobody. `ts_event` of a book is the latest
+    quarantine, but the book has taken them. Before `open_ns` (where unknown: before the first trade) and
+    from `close_ns` on that is called an auction and speaks against nobody. `ts_event` of a book is the latest
     exchange time up to its event, so it never falls. Sum of `books.records` + rows of `quarantine` = rows of `raw`.
-    `capacity` is the orders that the book has room for at first; it grows.
+
+    Args:
+        raw: `raw_ticks` of one instrument, in the order of its files.
+        open_ns: of continuous trading, UTC nanoseconds, inclusive.
+        close_ns: exclusive; None: as far as the records go.
+        capacity: orders that the book has room for at first; it grows.
     """
-    frame = raw.rechunk()
-    records = replay.Records(*(_readonly(frame[name]) for name in replay.Records._fields))
-    out = replay.output(_most_events(records.flags), frame.height)
-    progress = replay.start(int(np.count_nonzero(records.action == codes.FILL)), open_ns, close_ns)
-    book = new_book(capacity)
-    while replay.replay(book, records, out, progress) < frame.height:
-        book = grown(book)
-    replay.finish(book, records, out, progress)
-    books = _books(out, int(progress.now[replay.ROWS]))
-    trades = _trades(frame, out.code)
-    quality = _quality(records, out.code, progress.now, books, trades.height)
-    return Books(books, trades, _quarantine(frame, out.code), quality)
+    raw, now = raw.rechunk(), beginning(open_ns, close_ns)
+    found, levels = _exact(raw, now, capacity) if "order_id" in raw.columns else _quoted(raw, now)
+    head = [pl.Series(name, getattr(found, name)[: now[events.ROWS]]) for name in _HEAD]
+    books = pl.DataFrame([*head, *levels])
+    trades = _trades(raw, found.code)
+    return Books(books, trades, _quarantine(raw, found.code), _quality(raw, found.code, now, books, trades))
 
 
 def applied(raw: pl.DataFrame, quarantine: pl.DataFrame) -> pl.DataFrame:
@@ -64,11 +61,30 @@ def applied(raw: pl.DataFrame, quarantine: pl.DataFrame) -> pl.DataFrame:
     return raw.with_row_index("row").filter(pl.Series(kept)).with_columns(pl.col("ts_event").cum_max())
 
 
-def _readonly(column: pl.Series) -> np.ndarray:
-    # One kind of array for every frame, so that the kernels are compiled once.
-    values = column.to_numpy().view()
-    values.flags.writeable = False
-    return values
+def _exact(raw: pl.DataFrame, now: np.ndarray, capacity: int) -> tuple[Events, list[pl.Series]]:
+    records = Records(*(frozen(raw[name]) for name in Records._fields))
+    most = _most_events(records.flags)
+    found, levels, book = new_events(most, raw.height), new_levels(most), new_book(capacity)
+    places = np.empty((int(np.count_nonzero(records.action == codes.FILL)), 3), np.int64)
+    while replay(book, records, found, levels, places, now) < raw.height:
+        book = grown(book)
+    finish(book, records, found, levels, places, now)
+    rows, columns = int(now[events.ROWS]), {}
+    for column in range(2 * LEVELS):
+        side, level = "bid" if column < LEVELS else "ask", column % LEVELS
+        present = levels.counts[column, :rows] > 0
+        for kind, values in (("px", levels.prices), ("sz", levels.sizes), ("ct", levels.counts)):
+            name = f"{side}_{kind}_{level:02d}"
+            series = pl.Series(name, values[column, :rows])
+            columns[name] = series if present.all() else pl.select(pl.when(pl.Series(present)).then(series).alias(name)).to_series()
+    return found, [columns[name] for name in BOOK_COLUMNS]
+
+
+def _quoted(raw: pl.DataFrame, now: np.ndarray) -> tuple[Events, list[pl.Series]]:
+    quotes = quotes_of(raw)
+    found = new_events(raw.height, raw.height)
+    replay_quotes(quotes, found, now, all_trades(quotes))
+    return found, levels_of(raw, found.row[: now[events.ROWS]])
 
 
 def _most_events(flags: np.ndarray) -> int:
@@ -77,23 +93,9 @@ def _most_events(flags: np.ndarray) -> int:
     return int(((flags & codes.F_LAST) != 0).sum() + (snapshot[:-1] & ~snapshot[1:]).sum()) + 1
 
 
-def _books(out: replay.Output, rows: int) -> pl.DataFrame:
-    columns = {name: pl.Series(name, getattr(out, name)[:rows]) for name in ("ts_event", "ts_recv", "row", "records")}
-    for side in range(2):
-        for level in range(LEVELS):
-            column = side * LEVELS + level
-            empty = out.counts[column, :rows] == 0
-            holes = pl.Series(~empty) if empty.any() else None
-            for kind, values in (("px", out.prices), ("sz", out.sizes), ("ct", out.counts)):
-                name = f"{'bid' if side == codes.BID else 'ask'}_{kind}_{level:02d}"
-                series = pl.Series(name, values[column, :rows])
-                columns[name] = series if holes is None else pl.select(pl.when(holes).then(series).alias(name)).to_series()
-    return pl.DataFrame([columns[name] for name in ("ts_event", "ts_recv", "row", "records", *BOOK_COLUMNS)])
-
-
 def _trades(raw: pl.DataFrame, code: np.ndarray) -> pl.DataFrame:
-    done = (raw["action"].to_numpy() == codes.TRADE) & ((code == codes.KEPT) | (code >= codes.FIRST_APPLIED))
-    rows = np.flatnonzero(done)
+    happened = (raw["action"].to_numpy() == codes.TRADE) & ((code == codes.KEPT) | (code >= codes.FIRST_APPLIED))
+    rows = np.flatnonzero(happened)
     return raw[rows].select(
         pl.col("ts_event").cum_max(),
         "ts_recv",
@@ -107,35 +109,29 @@ def _trades(raw: pl.DataFrame, code: np.ndarray) -> pl.DataFrame:
 def _quarantine(raw: pl.DataFrame, code: np.ndarray) -> pl.DataFrame:
     rows = np.flatnonzero(code)
     reasons = pl.Series("reason", code[rows]).replace_strict(dict(enumerate(codes.REASONS)), return_dtype=pl.String)
-    return raw[rows].select(pl.Series("row", rows, pl.UInt32), *_QUARANTINED, reasons)
+    columns = [name for name in Quarantine.to_schema().columns if name not in {"row", "reason"}]
+    orders = raw if "order_id" in raw.columns else raw.with_columns(pl.lit(None, pl.UInt64).alias("order_id"))
+    return orders[rows].select(pl.Series("row", rows, pl.UInt32), *columns, reasons)
 
 
-def _quality(records: replay.Records, code: np.ndarray, now: np.ndarray, books: pl.DataFrame, trades: int) -> pl.DataFrame:
-    stamped = (records.flags & (codes.F_SNAPSHOT | codes.F_BAD_TS_RECV)) == 0
-    latency = (records.ts_recv - records.ts_event)[stamped]
+def _quality(raw: pl.DataFrame, code: np.ndarray, now: np.ndarray, books: pl.DataFrame, trades: pl.DataFrame) -> pl.DataFrame:
+    stamped = raw.filter(pl.col("flags") & (codes.F_SNAPSHOT | codes.F_BAD_TS_RECV) == 0)
+    latency = stamped.select(pl.col("ts_recv") - pl.col("ts_event")).to_series()
     values = {
-        "records": code.size,
+        "records": raw.height,
         "events": books.height,
-        "trades": trades,
+        "trades": trades.height,
         "quarantined": np.count_nonzero(code),
         "refused": np.count_nonzero((code != codes.KEPT) & (code < codes.FIRST_APPLIED)),
         "crossed": np.count_nonzero((code == codes.CROSSED) | (code == codes.LOCKED)),
-        "crossed_ns": now[replay.CROSSED_NS],
-        "locked_ns": now[replay.LOCKED_NS],
-        "out_of_order": now[replay.OUT_OF_ORDER],
-        "gaps": now[replay.GAPS],
-        "trusted_from": max(books["ts_event"][0], now[replay.DOUBTED]) if books.height else None,
-        "feed_p50_ns": _percentile(latency, 50),
-        "feed_p99_ns": _percentile(latency, 99),
+        "crossed_ns": now[events.CROSSED_NS],
+        "locked_ns": now[events.LOCKED_NS],
+        "out_of_order": now[events.OUT_OF_ORDER],
+        "gaps": now[events.GAPS],
+        "trusted_from": max(books["ts_event"][0], now[events.DOUBTED]) if books.height else None,
+        "feed_p50_ns": latency.quantile(0.50, "nearest"),
+        "feed_p99_ns": latency.quantile(0.99, "nearest"),
     }
-    front = now[replay.FRONT] / now[replay.FILLS] if now[replay.FILLS] else None
     row = {name: None if value is None else int(value) for name, value in values.items()}
+    front = now[events.FRONT] / now[events.FILLS] if now[events.FILLS] else None
     return pl.DataFrame([row], schema=dict.fromkeys(row, pl.Int64)).with_columns(pl.lit(front, pl.Float64).alias("front_share"))
-
-
-def _percentile(values: np.ndarray, percent: int) -> int | None:
-    """Nearest-rank percentile."""
-    if values.size == 0:
-        return None
-    rank = max(0, -(-percent * values.size // 100) - 1)
-    return int(np.partition(values, rank)[rank])

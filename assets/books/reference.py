@@ -10,7 +10,7 @@ from typing import Any
 import polars as pl
 
 from assets.books.codes import F_BAD_TS_RECV, F_LAST, F_SNAPSHOT, MAX_LEVEL, MAX_SIZE, UNDEF_PRICE
-from assets.books.replay import CLOCK_TOLERANCE_NS
+from assets.books.events import CLOCK_TOLERANCE_NS
 from assets.books.schema import LEVELS
 
 Level = tuple[int, int, int]

@@ -57,10 +57,10 @@ class Quarantine(pa.DataFrameModel):
     side: pl.UInt8
     price: pl.Int64
     size: pl.UInt32
-    order_id: pl.UInt64
+    order_id: pl.UInt64 = pa.Field(nullable=True, description="Null where the schema carries no orders")
     flags: pl.UInt8
     sequence: pl.UInt32
-    reason: str
+    reason: str = pa.Field(description="See docs/data-quality.md")
 
 
 class BookQuality(pa.DataFrameModel):
