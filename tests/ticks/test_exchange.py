@@ -159,9 +159,9 @@ def seen(session: Session) -> Callable[[float], list[tuple[np.ndarray, np.ndarra
     def make(alpha: float) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
         out = []
         for day in SESSIONS:
-            markets = session(day, alpha=alpha, events=100_000, hours=4.5)
+            markets = session(day, alpha=alpha, events=66_000, hours=3.0)
             truth = markets[0].truth
-            grid = truth.ts[0] + np.arange(30, int(4.5 * 3_600) - 11) * NS
+            grid = truth.ts[0] + np.arange(30, 3 * 3_600 - 11) * NS
             (own, mid), (leader, _) = (flows(market, grid, tick) for market, tick in zip(markets, TICKS, strict=True))
             own |= {"leader not yet followed": leader["move"] - own["move"], "leader's order flow": leader["order flow"]}
             gap = truth.price[np.searchsorted(truth.ts, grid, "right") - 1] / TICKS[0] - mid
@@ -183,19 +183,19 @@ def test_with_alpha_0_nothing_that_can_be_seen_tells_of_the_price_to_come(seen: 
     sessions = seen(0.0)
     sight, gap = (np.concatenate([part[which] for part in sessions]) for which in (0, 2))
     correlations = {name: float(np.corrcoef(sight[:, column], gap)[0, 1]) for column, name in enumerate(SIGHT)}
-    # The gap lives some ten seconds: 160,000 grid points hold about 16,000 looks, and 0.03 is almost four deviations.
-    assert max(map(abs, correlations.values())) < 0.03, correlations
-    assert abs(out_of_sample(sessions)) < 0.004
+    # The gap lives some ten seconds: 108,000 grid points hold about 11,000 looks, and 0.04 is four deviations.
+    assert max(map(abs, correlations.values())) < 0.04, correlations
+    assert abs(out_of_sample(sessions)) < 0.005
 
 
 def test_with_alpha_1_every_kind_of_sight_tells_some_of_it(seen: Callable) -> None:
     sessions = seen(1.0)
     sight, gap = (np.concatenate([part[which] for part in sessions]) for which in (0, 2))
     correlations = {name: float(np.corrcoef(sight[:, column], gap)[0, 1]) for column, name in enumerate(SIGHT)}
-    assert min(correlations[name] for name in ("skew", "order flow", "trade flow")) > 0.06, correlations
-    assert correlations["skew"] > 0.2
+    assert min(correlations[name] for name in ("skew", "order flow")) > 0.15, correlations
+    assert correlations["trade flow"] > 0.03
     move = np.concatenate([part[1] for part in sessions])
-    assert np.corrcoef(sight[:, SIGHT.index("leader not yet followed")], move)[0, 1] > 0.1
+    assert np.corrcoef(sight[:, SIGHT.index("leader not yet followed")], move)[0, 1] > 0.06
     assert 0.02 < out_of_sample(sessions) < 0.10
 
 

@@ -42,7 +42,7 @@ _DECAY: Final = 9.0
 _KEPT: Final = 14
 """Levels from the touch whose last order is not cancelled, so that ten levels are always there."""
 
-THIN: Final = 5
+THIN: Final = 4
 """Orders at the touch below which quoting participants hurry to fill it up."""
 
 _BACK: Final = 0.55
@@ -51,18 +51,18 @@ _BACK: Final = 0.55
 _BY_TRADE: Final = 0.5
 """Share of the touch's retreats in which orders are executed; in the others they are withdrawn."""
 
-_FULL: Final = 0.6
+_FULL: Final = 0.75
 """Share of one-tick spreads that end in both quotes moving a tick; the others widen to two."""
 
 _NARROWS: Final = 0.85
 """Share of two-tick spreads that narrow; the others widen to three, which always narrow."""
 
-_SIZES: Final = np.array([1, 1, 1, 1, 1, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 5, 5, 5, 10, 20], np.int64)
+_SIZES: Final = np.array([1, 1, 1, 1, 1, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 4, 5, 5, 5, 10], np.int64)
 """Contracts of an order, drawn evenly: mostly one lot, with the round lots that people like; 3.5 on average."""
 
 _MARKET_LEAN: Final = 1.0
-_LIMIT_LEAN: Final = 2.5
-_CANCEL_LEAN: Final = 2.5
+_LIMIT_LEAN: Final = 2.6
+_CANCEL_LEAN: Final = 2.6
 """How strongly each kind of flow leans per tick of gap when `lean` is 1: its share on one side is (1 + tanh(lean c gap)) / 2."""
 
 _RENEWED: Final = 3

@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-BASE_EVENTS: Final = 167_000
+BASE_EVENTS: Final = 164_000
 BASE_SECONDS: Final = 23_400
 """The pace at which the constants below are stated: measured over twelve weeks, they bring about this many records a
 market in six and a half hours. Other numbers of events, and other hours, make the exchange's own clock run faster or
@@ -27,28 +27,28 @@ class Parameters(NamedTuple):
 
     information: float = 1.0
     """Scales how strongly flow leans towards the efficient price; multiplied by the desk's `alpha`."""
-    lag_s: float = 0.6
+    lag_s: float = 0.5
     """By how much the follower's price trails the leader's, in seconds of the wall clock."""
-    variance: float = 0.1
+    variance: float = 0.12
     """Of the efficient price, ticks squared a second: a 10-s move has a standard deviation of 1.2 ticks."""
     jumps: float = 40.0 / BASE_SECONDS
     """Jumps of two to four ticks a second: news."""
     common: float = 0.8
     """Share of variance and jumps that all markets have in common; multiplied by the desk's `alpha` up to 1, because two
     coarse views of one price always tell of each other."""
-    add_touch: float = 0.45
+    add_touch: float = 0.5
     """New orders at the best price, each side."""
     add_thin: float = 0.5
     """More of them for each order that the touch lacks of `THIN`."""
-    add_deep: float = 0.5
+    add_deep: float = 0.4
     """New orders behind the best price, both sides."""
-    cancel_touch: float = 0.12
+    cancel_touch: float = 0.17
     """Cancels an order at the best price."""
     cancel_deep: float = 0.003
     """Cancels an order behind it."""
     modify: float = 0.2
     """Share of cancels that are modifications instead."""
-    trade: float = 0.3
+    trade: float = 0.36
     """Market orders that nothing has excited, both sides."""
     excite_same: float = 0.35
     """Market orders of the same side that each one brings forth (Hawkes branching ratio)."""
