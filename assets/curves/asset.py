@@ -74,7 +74,7 @@ def curve_model(desk: Desk) -> dg.AssetsDefinition:
             parts = list(read_window(lake, market, window).values())
             model = fit(parts, indicators(desk.leaders), horizon_ns=desk.horizon_ns, first_session=window[0], last_session=window[-1])
             lake.write("curve_model", model, CurveModel, market=market, period=period)
-        facts = model.select("penalty", "passes", "step", "lambda_max", "residual", "r2_train", "r2_held_out").row(0, named=True)
+        facts = model.select("passes", "step", "lambda_max", "residual", "r2_train", "r2_held_out").row(0, named=True)
         figures = {name: float(value) for name, value in facts.items() if value is not None}
         return dg.MaterializeResult(metadata={**figures, "sessions": len(parts), "curves": dg.MetadataValue.md(curves_picture(model))})
 

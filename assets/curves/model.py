@@ -11,7 +11,7 @@ import numpy.typing as npt
 import polars as pl
 from numba import njit
 
-from assets.curves.joint import choose_penalty, damped_fit, r2, standard_errors
+from assets.curves.joint import choose_penalties, damped_fit, r2, standard_errors
 from assets.curves.statistics import (
     BUCKETS,
     CurvesError,
@@ -30,8 +30,15 @@ from assets.curves.statistics import (
 CODE_VERSION: Final = "1"
 """Changes with the arithmetic of the fit or of the prediction."""
 
+
 def fit(
-    parts: Sequence[Statistics], indicators: Sequence[Indicator], *, horizon_ns: int, first_session: dt.date, last_session: dt.date
+    parts: Sequence[Statistics],
+    indicators: Sequence[Indicator],
+    *,
+    horizon_ns: int,
+    first_session: dt.date,
+    last_session: dt.date,
+    penalties: Floats | None = None,
 ) -> pl.DataFrame:
     """Rows of `curve_model` from the statistics of the window's sessions, in the order of time.
 
@@ -41,6 +48,7 @@ def fit(
         horizon_ns: of the label.
         first_session: first of the training window.
         last_session: last of the training window.
+        penalties: an indicator's each, [p]; None: those that held-out parts choose.
 
     Raises:
         CurvesError: there is no row with a label, or the sums belong to another design.
@@ -55,8 +63,8 @@ def fit(
             f"(design {parts[0].version}, now {version}): materialise them anew"
         )
     total = add(parts)
-    penalty, tested = choose_penalty(parts)
-    fitted = damped_fit(total, penalty)
+    penalties, tested = choose_penalties(parts) if penalties is None else (penalties, None)
+    fitted = damped_fit(total, penalties)
     grids = [edges(indicator) for indicator in indicators]
     count = total.count
     frame = pl.DataFrame(
@@ -68,7 +76,8 @@ def fit(
             "count": count,
             "mean": total.label_sum / np.maximum(count, 1),
             "value": fitted.value,
-            "error": standard_errors(parts, penalty, fitted.value),
+            "penalty": np.repeat(penalties, BUCKETS),
+            "error": standard_errors(parts, penalties, fitted.value),
         },
         nan_to_null=True,
         schema_overrides={"error": pl.Float64},
@@ -79,7 +88,6 @@ def fit(
         fingerprint=pl.lit(total.fingerprint),
         first_session=pl.lit(first_session),
         last_session=pl.lit(last_session),
-        penalty=pl.lit(penalty),
         passes=pl.lit(fitted.passes, pl.Int32),
         step=pl.lit(fitted.step),
         lambda_max=pl.lit(fitted.lambda_max),
@@ -94,6 +102,9 @@ def cross_fitted(
 ) -> list[pl.DataFrame]:
     """For each fold the model fitted on all sessions but the fold's own: what the fold's sessions may be predicted with.
 
+    The values of a model have not seen its fold. Its penalties have: they are chosen once, by every session given here, because
+    choosing them without each fold takes four times as long; it flatters R2 on the folds by 1 % of itself (0.0753 for 0.0745).
+
     Args:
         sessions: statistics by session; sessions without rows may be missing.
         folds: groups of sessions, such as the weeks of a window or `stretches` of its sessions.
@@ -104,13 +115,17 @@ def cross_fitted(
         CurvesError: nothing is left to fit on, or the sums belong to another design.
     """
     every = sorted(chain(*folds))
+    known = [sessions[session] for session in every if session in sessions and sessions[session].rows]
+    penalties = choose_penalties(known)[0] if known else None
     models = []
     for fold in folds:
         rest = [session for session in every if session not in set(fold)]
         if not any(session in sessions for session in rest):
             raise CurvesError(f"without the sessions {min(fold)} to {max(fold)} nothing is left to fit on: the window needs more of them")
         parts = [sessions[session] for session in rest if session in sessions]
-        models.append(fit(parts, indicators, horizon_ns=horizon_ns, first_session=rest[0], last_session=rest[-1]))
+        models.append(
+            fit(parts, indicators, horizon_ns=horizon_ns, first_session=rest[0], last_session=rest[-1], penalties=penalties)
+        )
     return models
 
 

@@ -37,13 +37,13 @@ class CurveModel(pa.DataFrameModel):
     fingerprint: str = pa.Field(description="sha256 of the statistics that the fit saw")
     first_session: pl.Date
     last_session: pl.Date
-    penalty: pl.Float64 = pa.Field(gt=0, description="Smoothness, in rows of a mean bucket; chosen by held-out training sessions")
+    penalty: pl.Float64 = pa.Field(gt=0, description="Smoothness of this curve, in rows of a mean knot; chosen by held-out sessions")
     passes: pl.Int32 = pa.Field(ge=0)
     step: pl.Float64 = pa.Field(gt=0, description="Damping used; 0.3 unless that would diverge")
     lambda_max: pl.Float64 = pa.Field(gt=0, description="Top eigenvalue of the joint operator; step * lambda_max >= 2 diverges")
     residual: pl.Float64 = pa.Field(ge=0, description="Largest change of any value in the last pass, in ticks")
     r2_train: pl.Float64 = pa.Field(nullable=True, description="On the training rows; null where no label moved")
-    r2_held_out: pl.Float64 = pa.Field(nullable=True, description="On held-out training sessions, the figure that chose the penalty")
+    r2_held_out: pl.Float64 = pa.Field(nullable=True, description="On held-out training sessions; it chose the penalties, so it flatters")
 
 
 class Predictions(pa.DataFrameModel):

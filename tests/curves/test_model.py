@@ -7,11 +7,11 @@ import polars as pl
 import pytest
 from threadpoolctl import threadpool_limits
 
-from assets.curves import joint
-from assets.curves.joint import damped_fit, direct_fit, r2, stretches
+from assets.curves import joint, model
+from assets.curves.joint import PENALTIES, choose_penalties, damped_fit, direct_fit, r2, stretches
 from assets.curves.model import cross_fitted, curves, fit, predict, predict_matrix
 from assets.curves.schema import CurveModel
-from assets.curves.statistics import BUCKETS, CurvesError, matrix
+from assets.curves.statistics import BUCKETS, CurvesError, add, matrix
 from assets.lake import check
 
 FIRST, LAST = dt.date(2026, 8, 24), dt.date(2026, 9, 18)
@@ -25,26 +25,27 @@ def fitted(made, parts=None, sessions=8):
 @pytest.mark.parametrize("penalty", [0.1, 100.0])
 def test_the_damped_passes_come_to_rest_at_penalised_least_squares(planted, correlation, penalty):
     sums = planted(20_000, 1, correlation=correlation, size=8).statistics()
-    found = damped_fit(sums, penalty)
+    penalties = penalty * np.arange(1.0, 9.0)
+    found = damped_fit(sums, penalties)
     assert found.residual <= 1e-6
-    np.testing.assert_allclose(found.value, direct_fit(sums, penalty), atol=1e-3 * np.abs(found.value).max())
+    np.testing.assert_allclose(found.value, direct_fit(sums, penalties), atol=1e-3 * np.abs(found.value).max())
 
 
 def test_where_thirty_percent_would_diverge_the_step_is_cut_and_the_passes_converge(planted, monkeypatch):
     sums = planted(30_000, 2, correlation=0.7, size=12).statistics()
-    found = damped_fit(sums, 1.0)
+    found = damped_fit(sums, np.ones(12))
     assert 0.3 * found.lambda_max > 2
     assert found.step * found.lambda_max < 2
     assert found.residual <= 1e-6
     monkeypatch.setattr(joint, "_STABLE", np.inf)
     monkeypatch.setattr(joint, "_MAX_PASSES", 200)
-    uncut = damped_fit(sums, 1.0)
+    uncut = damped_fit(sums, np.ones(12))
     assert uncut.step == 0.3
     assert uncut.residual > 1e6
 
 
 def test_unrelated_indicators_keep_the_seeds_step(planted):
-    assert damped_fit(planted(20_000, 3).statistics(), 1.0).step == 0.3
+    assert damped_fit(planted(20_000, 3).statistics(), np.ones(4)).step == 0.3
 
 
 def test_a_planted_additive_signal_is_found(planted):
@@ -159,7 +160,31 @@ def test_statistics_of_another_design_are_refused(planted, scale):
         fitted(made._replace(indicators=[scale(f"x{k}", hi=9.0) for k in range(4)]), made.sessions(2))
 
 
-def test_a_cross_fitted_model_has_not_seen_its_fold(planted):
+def test_the_penalties_chosen_are_those_of_the_held_out_errors_written_out(planted):
+    made = planted(40_000, 20, correlation=0.5)
+    parts = made.sessions(8)
+    penalties, tested = choose_penalties(parts)
+
+    def held_out(trial):
+        folds = [add(fold) for fold in stretches(parts)]
+        return 1 - sum(fold.squared_error(direct_fit(add(parts) - fold, trial)) for fold in folds) / add(parts).label_square
+
+    assert tested == pytest.approx(held_out(penalties), abs=1e-9)
+    assert tested >= max(held_out(np.full(4, penalty)) for penalty in PENALTIES) - 1e-9
+    for j in range(4):
+        others = [np.where(np.arange(4) == j, penalty, penalties) for penalty in PENALTIES]
+        assert tested >= max(held_out(other) for other in others) - 1e-6
+
+
+def test_an_indicator_of_noise_is_smoothed_and_one_that_knows_is_not(planted):
+    made = planted(100_000, 21, noise=2.0)
+    noise = np.random.default_rng(1).standard_normal(100_000).astype(np.float32)
+    penalties, _ = choose_penalties(made._replace(features=made.features.with_columns(x1=noise)).sessions(8))
+    assert penalties[1] >= 10 * penalties[0]
+
+
+def test_the_values_of_a_cross_fitted_model_have_not_seen_its_fold(planted, monkeypatch):
+    monkeypatch.setattr(model, "choose_penalties", lambda parts: (np.ones(4), 0.0))
     made = planted(20_000, 18)
     days = [FIRST + dt.timedelta(days=k) for k in range(8)]
     sessions = dict(zip(days, made.sessions(8), strict=True))
