@@ -11,8 +11,10 @@ from assets.books.schema import BookQuality
 from assets.calendar import Calendar
 from assets.curves.schema import CurveModel, ModelScores
 from assets.desk import Desk
+from assets.fills.schema import Fills, Orders
 from assets.lake import Lake
 from assets.reports.history import DeskTables, desk_page, week_page, weeks
+from assets.reports.origin import explained
 from assets.reports.page import Link, write
 from assets.reports.picture import picture
 from assets.reports.schema import PerformanceReport
@@ -85,17 +87,31 @@ def checks(desk: Desk, market: str) -> list[dg.AssetChecksDefinition]:
 def read_desk(desk: Desk) -> DeskTables:
     """Every published row that the desk's pages tell of."""
     lake = Lake(desk.lake)
+    reports = _all(lake, "performance_report", PerformanceReport, desk.traded, "session")
     return DeskTables(
         desk=desk.name,
         name=desk.traded,
         provenance=desk.provenance,
+        multiplier=desk.markets[desk.traded].multiplier,
         per_year=sessions_a_year(desk),
         trials=desk.trading.tuning_trials,
-        reports=_all(lake, "performance_report", PerformanceReport, desk.traded, "session"),
+        reports=reports,
+        fills=_explained_fills(desk, lake, reports["session"].to_list()),
         curves=_all(lake, "curve_model", CurveModel, desk.traded, "period"),
         scores=_all(lake, "model_scores", ModelScores, desk.traded, "period"),
         quality=_all(lake, "book_quality", BookQuality, desk.traded, "session"),
     )
+
+
+def _explained_fills(desk: Desk, lake: Lake, sessions: list[dt.date]) -> pl.DataFrame:
+    """The fills of these sessions, with what was known of their orders."""
+    market = desk.markets[desk.traded]
+    parts = [explained(Fills.empty(), Orders.empty(), market).with_columns(session=pl.lit(None, pl.Date))]
+    for session in sessions:
+        keys: Any = {"market": desk.traded, "session": session}
+        orders = lake.read("orders", columns=["order_id", "kind", "queue_ahead", "score"], **keys)
+        parts.append(explained(lake.read("fills", **keys), orders, market).with_columns(session=pl.lit(session)))
+    return pl.concat(parts)
 
 
 def _report_session(desk: Desk, session: dt.date) -> dg.MaterializeResult:

@@ -1,25 +1,18 @@
-"""Figures as plain Plotly dictionaries, and the one way in which a long line is thinned.
+"""Every figure of the pages, from the frames it shows; None where there is nothing to show."""
 
-A colour is written as the name of a CSS variable ("--buy"): the page's script puts in the theme's own,
-so that one figure serves light, dark and paper. Arrays are little-endian base64, as plotly.js reads
-them: the same numbers give the same bytes, in half the space of text.
-"""
-
-import base64
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import polars as pl
-from tsdownsample import MinMaxDownsampler
 
 from assets.desk import PRICE_UNIT, Market
+from assets.reports.page import money
+from assets.reports.plot import Figure, axes, listed, marked, milliseconds, name_days, packed, stroke, thin
 from assets.reports.statistics import random_trades
 from assets.reports.summary import price_worth
 
-Figure = dict[str, Any]
-
-LINE_POINTS: Final = 6_000
-"""Points of a line at most: over three for each pixel of a wide screen, so that zooming in still shows shape."""
+_CROWD: Final = 400
+"""Fills from which on markers are drawn smaller, so that they do not hide one another."""
 
 _SIDES: Final = ((1, "bought", "--buy", "triangle-up"), (-1, "sold", "--sell", "triangle-down"))
 _LIQUIDITY: Final = (("maker", "resting", ""), ("taker", "taken", "-open"))
@@ -38,8 +31,9 @@ def price(quotes: pl.DataFrame, fills: pl.DataFrame) -> Figure | None:
         return None
     mid = quotes.select("ts_event", y=(pl.col("bid_px") + pl.col("ask_px")) / (2 * PRICE_UNIT))
     mid = mid.filter(pl.col("y").ne_missing(pl.col("y").shift()))
-    x, y = thin(_ms(mid["ts_event"]), mid["y"].to_numpy())
-    traces = [_line("mid", x, y, "--price", width=1, shape="hv", hovertemplate="%{y}<extra>mid</extra>")]
+    x, y = thin(milliseconds(mid["ts_event"]), mid["y"].to_numpy())
+    size = 10 if fills.height < _CROWD else 7
+    traces = [stroke("mid", x, y, "--price", width=1, shape="hv", hovertemplate="%{y}<extra>mid</extra>")]
     for side, verb, colour, symbol in _SIDES:
         for liquidity, how, suffix in _LIQUIDITY:
             some = fills.filter((pl.col("side") == side) & (pl.col("liquidity") == liquidity))
@@ -49,19 +43,19 @@ def price(quotes: pl.DataFrame, fills: pl.DataFrame) -> Figure | None:
                         "type": "scatter",
                         "mode": "markers",
                         "name": f"{verb}, {how}",
-                        "x": _array(_ms(some["ts_event"])),
-                        "y": _array(some["price"].to_numpy() / PRICE_UNIT),
-                        "customdata": _array(some.select("quantity", "position").to_numpy().astype(np.int32)),
+                        "x": packed(milliseconds(some["ts_event"])),
+                        "y": packed(some["price"].to_numpy() / PRICE_UNIT),
+                        "customdata": packed(some.select("quantity", "position").to_numpy().astype(np.int32)),
                         "marker": {
                             "color": colour,
                             "symbol": symbol + suffix,
-                            "size": 7,
+                            "size": size,
                             "line": {"color": colour if suffix else "--panel", "width": 1},
                         },
                         "hovertemplate": f"{verb} %{{customdata[0]}} at %{{y}}, {how}<br>position %{{customdata[1]}}<extra></extra>",
                     }
                 )
-    return _figure(traces, height=420, time=True, hovermode="closest")
+    return axes(traces, height=420, time=True, hovermode="closest")
 
 
 def pnl(equity: pl.DataFrame, fills: pl.DataFrame, market: Market, unit: str) -> Figure | None:
@@ -70,15 +64,15 @@ def pnl(equity: pl.DataFrame, fills: pl.DataFrame, market: Market, unit: str) ->
         return None
     paid = fills.select("ts_event", paid=pl.col("fee").cum_sum()).group_by("ts_event", maintain_order=True).last()
     told = equity.sort("ts_event", maintain_order=True).join_asof(paid, on="ts_event").with_columns(pl.col("paid").fill_null(0))
-    x = _ms(told["ts_event"])
+    x = milliseconds(told["ts_event"])
     net, gross = told["equity"].to_numpy() / PRICE_UNIT, (told["equity"] + told["paid"]).to_numpy() / PRICE_UNIT
     hold = (told["mid"] - told["mid"][0]).to_numpy() * price_worth(market)
     lines = [
-        _line("one contract held", *thin(x, hold), "--muted", width=1, dash="dot", shape="hv"),
-        _line("before fees", *thin(x, gross), "--third", width=1.25, dash="dash", shape="hv"),
-        _line("net", *thin(x, net), "--ink", width=2, shape="hv"),
+        stroke("one contract held", *thin(x, hold), "--muted", width=1, dash="dot", shape="hv"),
+        stroke("before fees", *thin(x, gross), "--third", width=1.25, dash="dash", shape="hv"),
+        stroke("net", *thin(x, net), "--ink", width=2, shape="hv"),
     ]
-    return _figure(lines, height=320, time=True, y_title=unit)
+    return axes(lines, height=320, time=True)
 
 
 def drawdown(x: np.ndarray | list[str], worth: np.ndarray, unit: str, *, shape: str = "linear", time: bool = False) -> Figure | None:
@@ -86,10 +80,10 @@ def drawdown(x: np.ndarray | list[str], worth: np.ndarray, unit: str, *, shape: 
     if not len(worth):
         return None
     below = worth - np.maximum.accumulate(np.maximum(worth, 0.0))
-    area = _line("below the peak", x, below, "--sell", width=1.25, shape=shape, fill="tozeroy", fillcolor="--sell-soft")
-    figure = _figure([area], height=200, time=time, y_title=unit, legend=False)
-    if not time:
-        figure["layout"]["xaxis"] |= {"type": "category", "nticks": 10}
+    area = stroke("below the peak", x, below, "--sell", width=1.25, shape=shape, fill="tozeroy", fillcolor="--sell-soft")
+    figure = axes([area], height=200, time=time, legend=False)
+    if isinstance(x, list):
+        name_days(figure, x)
     return figure
 
 
@@ -97,7 +91,7 @@ def session_drawdown(equity: pl.DataFrame, unit: str) -> Figure | None:
     """`drawdown` of the account within one session."""
     worth = equity["equity"].to_numpy() / PRICE_UNIT
     # Thinned before the peak is taken: extremes are kept, so no peak is lost.
-    return drawdown(*thin(_ms(equity["ts_event"]), worth), unit, shape="hv", time=True)
+    return drawdown(*thin(milliseconds(equity["ts_event"]), worth), unit, shape="hv", time=True)
 
 
 def position(equity: pl.DataFrame) -> Figure | None:
@@ -107,9 +101,11 @@ def position(equity: pl.DataFrame) -> Figure | None:
     last = pl.int_range(pl.len()) == pl.len() - 1
     changed = equity.filter(pl.col("position").ne_missing(pl.col("position").shift()) | last)
     held = changed["position"].to_numpy()
-    area = _line("contracts", _ms(changed["ts_event"]), held, "--buy", width=1, shape="hv", fill="tozeroy", fillcolor="--buy-soft")
+    area = stroke(
+        "contracts", milliseconds(changed["ts_event"]), held, "--buy", width=1, shape="hv", fill="tozeroy", fillcolor="--buy-soft"
+    )
     area["hovertemplate"] = "%{y}"
-    figure = _figure([area], height=180, time=True, y_title="contracts", legend=False)
+    figure = axes([area], height=180, time=True, legend=False)
     figure["layout"]["yaxis"]["dtick"] = max(1, int(np.abs(held).max()) // 2)
     return figure
 
@@ -129,19 +125,19 @@ def curve(buckets: pl.DataFrame) -> Figure:
     if told["error"].null_count() == 0:
         reach = 1.96 * told["error"].to_numpy()
         around = (np.concatenate([middle, middle[::-1]]), np.concatenate([value + reach, (value - reach)[::-1]]))
-        traces.append(_line("95 % band", *around, "rgba(0,0,0,0)", width=0, fill="toself", fillcolor="--grid", hoverinfo="skip"))
+        traces.append(stroke("95 % band", *around, "rgba(0,0,0,0)", width=0, fill="toself", fillcolor="--grid", hoverinfo="skip"))
     dots = {
         "type": "scatter",
         "mode": "markers",
         "name": "mean of the bucket",
-        "x": _array(middle),
-        "y": _array(told["mean"].to_numpy()),
+        "x": packed(middle),
+        "y": packed(told["mean"].to_numpy()),
         "customdata": told["count"].to_list(),
-        "marker": {"color": "--buy-soft", "size": _array(4 + 24 * np.sqrt(share)), "line": {"color": "--buy", "width": 1}},
+        "marker": {"color": "--buy-soft", "size": packed(4 + 24 * np.sqrt(share)), "line": {"color": "--buy", "width": 1}},
         "hovertemplate": "%{y:.3f} ticks<br>%{customdata:,} rows<extra></extra>",
     }
-    fitted = _line("fitted curve", middle, value, "--ink", width=2, hovertemplate="%{y:.3f} ticks<extra>fitted</extra>")
-    figure = _figure([*traces, dots, fitted], height=220, hovermode="closest", legend=False)
+    fitted = stroke("fitted curve", middle, value, "--ink", width=2, hovertemplate="%{y:.3f} ticks<extra>fitted</extra>")
+    figure = axes([*traces, dots, fitted], height=220, hovermode="closest", legend=False)
     figure["layout"]["xaxis"] |= {"type": "log", "nticks": 5, "exponentformat": "power"}
     figure["layout"]["margin"] = {"l": 44, "r": 8, "t": 8, "b": 30}
     return figure
@@ -163,13 +159,37 @@ def markouts(rows: pl.DataFrame, unit: str) -> Figure | None:
         ("sell", "sells", "--sell", "dot"),
     ):
         worth = rows[name].cast(pl.Float64).fill_null(np.nan).to_numpy()
-        lines.append(_marked(label, labels, worth, colour, dash))
-    figure = _figure(lines, height=280, y_title=unit)
+        lines.append(marked(label, labels, worth, colour, dash))
+    figure = axes(lines, height=280)
     figure["layout"]["xaxis"] |= {"type": "category", "title": {"text": "seconds after the fill"}}
     return figure
 
 
-def bars(labels: list[str], values: np.ndarray, unit: str, *, height: int = 280) -> Figure | None:
+def waterfall(parts: list[tuple[str, float]], unit: str) -> Figure:
+    """How amounts add up, one after another, to their sum."""
+    labels, amounts = [label for label, _ in parts], [amount for _, amount in parts]
+    steps = {
+        "type": "waterfall",
+        "name": unit,
+        "x": [*labels, "net"],
+        "y": packed(np.array([*amounts, 0.0])),
+        "measure": [*["relative"] * len(parts), "total"],
+        "increasing": {"marker": {"color": "--buy"}},
+        "decreasing": {"marker": {"color": "--sell"}},
+        "totals": {"marker": {"color": "--ink"}},
+        "connector": {"line": {"color": "--rule", "width": 1}},
+        "text": [money(amount) for amount in [*amounts, sum(amounts)]],
+        "textposition": "outside",
+        "cliponaxis": False,
+        "hovertemplate": "%{x}<br>%{text} " + unit + "<extra></extra>",
+    }
+    figure = axes([steps], height=300, legend=False, hovermode="closest")
+    figure["layout"]["margin"]["t"] = 24
+    figure["layout"]["xaxis"] |= {"type": "category", "tickangle": 0}
+    return figure
+
+
+def bars(labels: list[str], values: np.ndarray, unit: str) -> Figure | None:
     """Signed amounts side by side: up in one colour, down in the other."""
     if not len(values):
         return None
@@ -177,13 +197,58 @@ def bars(labels: list[str], values: np.ndarray, unit: str, *, height: int = 280)
         "type": "bar",
         "name": unit,
         "x": labels,
-        "y": _array(values),
+        "y": packed(values),
         "marker": {"color": ["--buy" if value >= 0 else "--sell" for value in values]},
         "hovertemplate": "%{x}<br>%{y:,.2f} " + unit + "<extra></extra>",
     }
-    figure = _figure([bar], height=height, y_title=unit, legend=False, hovermode="closest")
-    figure["layout"]["xaxis"] |= {"type": "category", "nticks": 12}
+    figure = axes([bar], height=280, legend=False, hovermode="closest")
+    name_days(figure, labels)
     figure["layout"]["bargap"] = 0.25
+    return figure
+
+
+def weights(ranked: pl.DataFrame) -> Figure:
+    """What each indicator adds, the most on top.
+
+    Args:
+        ranked: indicator and weight, the heaviest first.
+    """
+    bar = {
+        "type": "bar",
+        "orientation": "h",
+        "name": "ticks",
+        "x": packed(ranked["weight"].to_numpy()[::-1]),
+        "y": ranked["indicator"].to_list()[::-1],
+        "marker": {"color": "--buy"},
+        "hovertemplate": "%{y}<br>%{x:.4f} ticks<extra></extra>",
+    }
+    figure = listed([bar], ranked.height)
+    figure["layout"]["xaxis"] |= {"showgrid": True, "title": {"text": "ticks"}}
+    return figure
+
+
+def drift(wide: pl.DataFrame) -> Figure:
+    """Weight of each indicator in each period's model, as shades.
+
+    Args:
+        wide: indicator, then a column of weights for each period, the indicator to be drawn on top first.
+    """
+    periods = wide.columns[1:]
+    shades = {
+        "type": "heatmap",
+        "name": "ticks",
+        "x": periods,
+        "y": wide["indicator"].to_list()[::-1],
+        "z": packed(wide.select(periods).to_numpy()[::-1].astype(np.float64)),
+        "colorscale": [[0, "--panel"], [1, "--buy"]],
+        "zmin": 0,
+        "xgap": 1,
+        "ygap": 1,
+        "colorbar": {"title": {"text": "ticks"}, "thickness": 12, "outlinewidth": 0},
+        "hovertemplate": "%{y}, %{x}<br>%{z:.4f} ticks<extra></extra>",
+    }
+    figure = listed([shades], wide.height)
+    name_days(figure, periods)
     return figure
 
 
@@ -199,9 +264,9 @@ def cumulative(reports: pl.DataFrame, unit: str) -> Figure | None:
         ("net_pnl", "net", "--ink", "solid", 2.0),
     ):
         worth = np.concatenate([[0.0], reports[column].cum_sum().to_numpy()])
-        lines.append(_line(label, labels, worth, colour, width=width, dash=dash))
-    figure = _figure(lines, height=340, y_title=unit)
-    figure["layout"]["xaxis"] |= {"type": "category", "nticks": 10}
+        lines.append(stroke(label, labels, worth, colour, width=width, dash=dash))
+    figure = axes(lines, height=340)
+    name_days(figure, labels)
     return figure
 
 
@@ -222,11 +287,11 @@ def luck(reports: pl.DataFrame, unit: str) -> Figure | None:
     reach = max(4 * deviation, abs(net - mean) * 1.1)
     x = np.linspace(mean - reach, mean + reach, 241)
     density = np.exp(-0.5 * ((x - mean) / deviation) ** 2)
-    bell = _line("directions tossed by a coin", x, density, "--muted", width=1.5, fill="tozeroy", fillcolor="--grid")
-    came = _line("what came", np.array([net, net]), np.array([0.0, 1.0]), "--sell" if net < mean else "--buy", width=3)
+    bell = stroke("directions tossed by a coin", x, density, "--muted", width=1.5, fill="tozeroy", fillcolor="--grid")
+    came = stroke("what came", np.array([net, net]), np.array([0.0, 1.0]), "--sell" if net < mean else "--buy", width=3)
     for line in (bell, came):
         line["hovertemplate"] = "%{x:,.2f}"
-    figure = _figure([bell, came], height=260, hovermode="closest")
+    figure = axes([bell, came], height=260, hovermode="closest")
     figure["layout"]["yaxis"] |= {"visible": False}
     figure["layout"]["xaxis"]["title"] = {"text": f"net P&L, {unit}"}
     return figure
@@ -246,90 +311,7 @@ def rivals(scores: pl.DataFrame) -> Figure | None:
         some = told.filter(pl.col("model") == model)
         colour, dash = _RIVALS[place % len(_RIVALS)], _DASHES[place % len(_DASHES)]
         days = some["period"].dt.strftime("%Y-%m-%d").to_list()
-        lines.append(_marked(model, days, some["r2"].to_numpy(), colour, dash) | {"hovertemplate": "%{y:.4f}"})
-    figure = _figure(lines, height=300, y_title="R² out of sample")
-    figure["layout"]["xaxis"]["type"] = "category"
+        lines.append(marked(model, days, some["r2"].to_numpy(), colour, dash) | {"hovertemplate": "%{y:.4f}"})
+    figure = axes(lines, height=300)
+    name_days(figure, told["period"].unique().sort().dt.strftime("%Y-%m-%d").to_list())
     return figure
-
-
-def share_clock(figures: list[Figure], frames: list[pl.DataFrame]) -> None:
-    """Give figures over time one range, from the first to the last ts_event of any frame, so that they stand exactly below one another."""
-    stamps = pl.concat([frame["ts_event"] for frame in frames])
-    if not stamps.len():
-        return
-    first, last = float(stamps.to_numpy().min()) / 1e6, float(stamps.to_numpy().max()) / 1e6
-    margin = (last - first) / 100
-    for figure in figures:
-        figure["layout"]["xaxis"]["range"] = [first - margin, last + margin]
-
-
-def thin(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """At most LINE_POINTS points that look like the whole line: the lowest and highest of each stretch, the first and the last.
-
-    Not LTTB, which looks as good but may lose the highest point, and with it the peak that a drawdown is measured from.
-    """
-    if len(y) <= LINE_POINTS:
-        return x, y
-    kept = MinMaxDownsampler().downsample(np.ascontiguousarray(x), np.ascontiguousarray(y), n_out=LINE_POINTS - 2)
-    kept = np.union1d(kept.astype(np.int64), [0, len(y) - 1])
-    return x[kept], y[kept]
-
-
-def _ms(ts: pl.Series) -> np.ndarray:
-    return ts.to_numpy() / 1e6
-
-
-def _array(values: np.ndarray) -> dict[str, Any]:
-    values = np.ascontiguousarray(values, dtype={"i": "<i4"}.get(values.dtype.kind, "<f8"))
-    told = {"dtype": values.dtype.str[1:], "bdata": base64.b64encode(values.tobytes()).decode()}
-    return told | {"shape": ", ".join(map(str, values.shape))} if values.ndim > 1 else told
-
-
-def _line(
-    name: str,
-    x: np.ndarray | list[str],
-    y: np.ndarray,
-    colour: str,
-    *,
-    width: float,
-    dash: str = "solid",
-    shape: str = "linear",
-    **more: Any,
-) -> Figure:
-    line = {"color": colour, "width": width, "dash": dash, "shape": shape}
-    points = {"x": x if isinstance(x, list) else _array(x), "y": _array(y)}
-    return {"type": "scatter", "mode": "lines", "name": name, **points, "line": line, "hovertemplate": "%{y:,.2f}", **more}
-
-
-def _marked(name: str, x: list[str], y: np.ndarray, colour: str, dash: str) -> Figure:
-    """A line of few points, each shown."""
-    return _line(name, x, y, colour, width=2, dash=dash) | {"mode": "lines+markers", "marker": {"color": colour, "size": 7}}
-
-
-def _figure(
-    data: list[Figure],
-    *,
-    height: int,
-    time: bool = False,
-    y_title: str = "",
-    hovermode: str = "x unified",
-    legend: bool = True,
-) -> Figure:
-    axis = {"gridcolor": "--grid", "zerolinecolor": "--rule", "linecolor": "--rule", "tickcolor": "--rule", "automargin": True}
-    return {
-        "data": data,
-        "layout": {
-            "height": height,
-            "showlegend": legend,
-            "hovermode": hovermode,
-            "paper_bgcolor": "rgba(0,0,0,0)",
-            "plot_bgcolor": "rgba(0,0,0,0)",
-            "font": {"family": "system-ui, sans-serif", "size": 12, "color": "--ink"},
-            "hoverlabel": {"bgcolor": "--panel", "bordercolor": "--rule", "font": {"color": "--ink"}},
-            "legend": {"orientation": "h", "x": 0, "xanchor": "left", "y": 1, "yanchor": "bottom"},
-            "modebar": {"bgcolor": "rgba(0,0,0,0)", "color": "--muted", "activecolor": "--ink", "orientation": "v"},
-            "margin": {"l": 56, "r": 32, "t": 28 if legend else 8, "b": 36},
-            "xaxis": {**axis, "showgrid": False, **({"type": "date", "hoverformat": "%H:%M:%S.%3f"} if time else {})},
-            "yaxis": {**axis, "title": {"text": y_title, "standoff": 8}},
-        },
-    }

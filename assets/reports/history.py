@@ -2,13 +2,15 @@
 
 import datetime as dt
 from dataclasses import dataclass, replace
+from decimal import Decimal
+from statistics import NormalDist
 from typing import Final
 
 import polars as pl
 
 from assets.reports import figures, statistics
 from assets.reports.page import Card, Exhibit, Link, Page, Section, Table, money, number, percent, plain, render, to_page
-from assets.reports.session import curve_exhibits, headline, importance, lead
+from assets.reports.session import curve_exhibits, headline, importance, lead, origin_queries, origins
 
 SEED: Final = 20260824
 """Of the bootstrap: any number does, as long as it stays."""
@@ -22,12 +24,16 @@ class DeskTables:
     name: str
     """Of the traded market."""
     provenance: str
+    multiplier: Decimal
+    """Currency per point of price and contract."""
     per_year: int
     """Sessions a year, for annual figures."""
     trials: int
     """Policy settings that were tried before the one that traded."""
     reports: pl.DataFrame
     """Rows of `performance_report`, each with its `session` (date), sorted."""
+    fills: pl.DataFrame
+    """Their fills, as `origin.explained` returns them, each with its `session`."""
     curves: pl.DataFrame
     """Rows of `curve_model`, each with its `period` (date)."""
     scores: pl.DataFrame
@@ -46,6 +52,7 @@ class DeskTables:
         return replace(
             self,
             reports=self.reports.filter(session),
+            fills=self.fills.filter(session),
             curves=self.curves.filter(period),
             scores=self.scores.filter(period),
             quality=self.quality.filter(session),
@@ -62,6 +69,7 @@ def week_page(tables: DeskTables, monday: dt.date) -> str:
     week = tables.week(monday)
     sections = [
         Section("Result", [headline(week.reports), *_running(week), _sessions(week)]),
+        Section("Where it came from", _origins(week)),
         Section("The model", _model(week)),
         Section("The data", _data(week)),
     ]
@@ -73,7 +81,8 @@ def desk_page(tables: DeskTables) -> str:
     """HTML of the desk's whole history: the index that leads to every other page."""
     tables_of = [_stretches(tables, "week"), _stretches(tables, "month"), _sessions(tables)]
     sections = [
-        Section("Result", [headline(tables.reports), _risk(tables), *_running(tables), *tables_of]),
+        Section("Result", [_cards(tables), *_running(tables), *tables_of]),
+        Section("Where it came from", _origins(tables)),
         Section("Is it luck?", _luck(tables)),
         Section("The model", _model(tables)),
         Section("The data", _data(tables)),
@@ -90,23 +99,23 @@ def _where(tables: DeskTables) -> str:
     return f"where market = '{tables.name}'{span}"
 
 
-def _risk(tables: DeskTables) -> list[Card]:
+def _cards(tables: DeskTables) -> list[Card]:
+    """The desk's own headline: what was earned, and at what risk, over all of its sessions."""
     reports = tables.reports
+    if not reports.height:
+        return headline(reports)
     net = reports["net_pnl"].to_numpy()
-    if not len(net):
-        return []
-    base = float(reports["notional"][0])
+    held, base = float(reports["hold_pnl"].sum()), float(reports["notional"][0])
     fall = statistics.max_drawdown(net)
-    days = ["the start", *reports["session"].to_list()]
+    days = ["the start", *reports["session"].dt.strftime("%d %b %Y").to_list()]
     worst = reports.sort("net_pnl", "session").row(0, named=True)
     months = statistics.scoreboard(reports, "1mo").sort("net_pnl", "month", descending=[True, False])
     won, lost = int((net > 0).sum()), int((net < 0).sum())
-    held = float(reports["hold_pnl"].sum())
-    return [
-        Card("Cumulative return", percent(net.sum() / base if base else None), "of one contract's worth"),
-        Card("Held instead", percent(held / base if base else None), "same base, flat overnight"),
+    own = [
+        Card("Return", percent(net.sum() / base if base else None), "of one contract's worth"),
+        Card("Return, held", percent(held / base if base else None), "one contract, flat overnight"),
         Card("Sharpe, a year", number(2)(statistics.sharpe(net, tables.per_year)), f"{number(3)(statistics.sharpe(net))} a session"),
-        Card("Sortino, a year", number(2)(statistics.sortino(net, tables.per_year)), f"of {tables.per_year} sessions"),
+        Card("Sortino, a year", number(2)(statistics.sortino(net, tables.per_year)), f"{tables.per_year} sessions a year"),
         Card(
             "Drawdown",
             money(-fall.depth if fall else 0.0),
@@ -116,6 +125,8 @@ def _risk(tables: DeskTables) -> list[Card]:
         Card("Worst day", money(worst["net_pnl"]), str(worst["session"])),
         Card("Best month", money(months["net_pnl"][0]), f"{months['month'][0]:%B %Y}"),
     ]
+    common = [card for card in headline(reports) if card.label not in {"Worst fall", "One contract held"}]
+    return [*common[:2], *own, *common[2:]]
 
 
 def _running(tables: DeskTables) -> list[Exhibit]:
@@ -132,7 +143,7 @@ def _running(tables: DeskTables) -> list[Exhibit]:
         ),
         Exhibit(
             "drawdown",
-            "Drawdown",
+            f"Drawdown, {unit}",
             "How far cumulative net P&L stood below its highest point so far, at the end of each session.",
             figures.desk_drawdown(reports, unit),
             f"with worth as (select session, sum(net_pnl) over (order by session) as net from performance_report\n{where})\n"
@@ -140,7 +151,7 @@ def _running(tables: DeskTables) -> list[Exhibit]:
         ),
         Exhibit(
             "days",
-            "Day by day",
+            f"Day by day, {unit}",
             "Net P&L of each session.",
             figures.bars(days, reports["net_pnl"].to_numpy(), unit),
             f"select session, net_pnl from performance_report\n{where} order by session",
@@ -161,7 +172,7 @@ def _stretches(tables: DeskTables, stretch: str) -> Table:
         "sharpe": ("Sharpe", number(2)),
         "worst_day": ("Worst day", money),
         "hold_pnl": ("Held", money),
-        "r2": ("R² out of sample", number(4)),
+        "r2": ("R²", number(4)),
     }
     sql = (
         f"select date_trunc('{stretch}', session) as {stretch}, count(*) as sessions, sum(net_pnl) as net_pnl, sum(fees) as fees,\n"
@@ -172,8 +183,8 @@ def _stretches(tables: DeskTables, stretch: str) -> Table:
         f"from performance_report\n{_where(tables)} group by 1 order by 1"
     )
     how = (
-        f"Money in {tables.unit}. Sharpe is annual and says little over so few sessions. R² is of the prediction, over all rows of "
-        "sessions that the model never saw. Held is one contract from first to last quote of each session."
+        f"Money in {tables.unit}. Sharpe is annual and says little over so few sessions. R² is of the prediction, of sessions that the "
+        "model never saw. Held is one contract from first to last quote of each session."
     )
     return Table("Weeks" if stretch == "week" else "Months", how, rows, columns, sql)
 
@@ -197,17 +208,24 @@ def _sessions(tables: DeskTables) -> Table:
     return Table("Sessions", how, tables.reports, columns, f"select * from performance_report\n{_where(tables)} order by session")
 
 
+def _origins(tables: DeskTables) -> list[Exhibit | Table]:
+    return origins(tables.reports, tables.fills, origin_queries(_where(tables), tables.multiplier))
+
+
 def _luck(tables: DeskTables) -> list[Exhibit | list[Card]]:
     net = tables.reports["net_pnl"].to_numpy()
     interval = statistics.bootstrap_interval(net, seed=SEED)
     enough = statistics.sessions_to_convince(net)
     mean = float(net.mean()) if len(net) else None
+    toss, deviation = statistics.random_trades(tables.reports)
+    by_coin = 1 - NormalDist(toss, deviation).cdf(float(net.sum())) if deviation else None
     between = f"95 %: {money(interval[0])} to {money(interval[1])}" if interval else "too few sessions"
     cards = [
         Card("Mean day", money(mean), between),
         Card("t-statistic", number(2)(statistics.t_statistic(net)), "of the mean day"),
         Card("True Sharpe above 0", percent(statistics.probabilistic_sharpe(net)), "probability"),
         Card("Deflated Sharpe", percent(statistics.deflated_sharpe(net, tables.trials)), f"the same, after {tables.trials} trials"),
+        Card("A coin does as well", percent(by_coin), "probability"),
         Card("Record to convince", number()(enough), f"sessions, at 95 %; there are {len(net)}"),
     ]
     how = (
@@ -250,21 +268,25 @@ def _model(tables: DeskTables) -> list[Exhibit | Table]:
     return parts
 
 
-def _drift(tables: DeskTables, market: str) -> Table:
-    """Weight of each indicator in each period's model, the last period's heaviest first."""
+def _drift(tables: DeskTables, market: str) -> Exhibit:
+    """Weight of each indicator in each period's model, the last period's heaviest on top."""
     periods = tables.curves["period"].unique().sort().to_list()
     of_period = (
         importance(tables.curves.filter(pl.col("period") == period)).with_columns(period=pl.lit(str(period))) for period in periods
     )
-    told = pl.concat(of_period)
-    wide = told.pivot("period", index="indicator", values="weight").sort(str(periods[-1]), descending=True, nulls_last=True)
-    columns = {"indicator": ("Indicator", plain), **{str(period): (str(period), number(4)) for period in periods}}
+    wide = pl.concat(of_period).pivot("period", index="indicator", values="weight")
+    last = str(periods[-1])
     sql = (
         "select indicator, period, sqrt(sum(value * value * count) / sum(count)) as weight from curve_model\n"
         f"{market} group by indicator, period order by period, weight desc"
     )
-    how = "What each indicator's curve adds, root mean square in ticks, model by model: the reason to retrain."
-    return Table("Drift of the curves", how, wide, columns, sql)
+    how = (
+        "What each indicator's curve adds to the prediction, root mean square in ticks, model by model. Change "
+        "from left to right is the reason to retrain."
+    )
+    return Exhibit(
+        "drift", "Drift of the curves", how, figures.drift(wide.sort(last, "indicator", descending=[True, False], nulls_last=True)), sql
+    )
 
 
 def _data(tables: DeskTables) -> list[Exhibit | Table]:

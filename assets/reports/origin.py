@@ -4,15 +4,12 @@ Edge is side * (mid at the fill - price): what a resting order earns of the spre
 Markout at h is side * (mid h later - price): the fill's worth after the market has moved. Both in money.
 """
 
-from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
 import polars as pl
 
 from assets.desk import NS, PRICE_UNIT, Market
 from assets.reports.summary import price_worth
-
-Teller = Callable[[Any], str]
 
 HORIZONS: Final = {0: "mid", 1: "mid_1s", 5: "mid_5s", 10: "mid_10s", 60: "mid_60s"}
 """Seconds after a fill, and the column of `fills` that has the mid then."""
@@ -33,6 +30,12 @@ def explained(fills: pl.DataFrame, orders: pl.DataFrame, market: Market) -> pl.D
     }
     known = fills.join(asked, on="order_id", how="left", maintain_order="left")
     return known.with_columns(**worth, paid=pl.col("fee") / pl.col("quantity") / PRICE_UNIT)
+
+
+def made_of(report: pl.DataFrame) -> list[tuple[str, float]]:
+    """Amounts that add up to net P&L over rows of `performance_report`: spread captured, slippage, moves, fees."""
+    net, spread, slippage, fees = (float(report[name].sum()) for name in ("net_pnl", "spread_captured", "slippage", "fees"))
+    return [("spread<br>captured", spread), ("slippage", -slippage), ("moves", net + fees - spread + slippage), ("fees", -fees)]
 
 
 def markouts(told: pl.DataFrame) -> pl.DataFrame:

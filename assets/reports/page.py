@@ -21,10 +21,14 @@ from typing import Any, Final
 import polars as pl
 
 from assets.desk import UserError
-from assets.reports.figures import Figure
+from assets.reports.plot import Figure
 
 _DASH: Final = "–"
 """What stands where there is no figure."""
+
+
+Teller = Callable[[Any], str]
+"""Writes a value as HTML."""
 
 
 class ReportError(UserError):
@@ -50,7 +54,7 @@ class Table:
     title: str
     how_to_read: str
     rows: pl.DataFrame
-    columns: dict[str, tuple[str, Callable[[Any], str]]]
+    columns: dict[str, tuple[str, Teller]]
     sql: str | None = None
 
 
@@ -137,7 +141,7 @@ def money(value: float | None) -> str:
     return text.replace("-", "\N{MINUS SIGN}") if float(text.replace(",", "")) else text.lstrip("+-")
 
 
-def number(digits: int = 0) -> Callable[[float | None], str]:
+def number(digits: int = 0) -> Teller:
     """A plain number with so many decimals."""
     return lambda value: _DASH if value is None else f"{value:,.{digits}f}".replace("-", "\N{MINUS SIGN}")
 
@@ -152,7 +156,7 @@ def plain(value: object) -> str:
     return _DASH if value is None else html.escape(str(value))
 
 
-def to_page(kind: str) -> Callable[[Any], str]:
+def to_page(kind: str) -> Teller:
     """A date that leads to the page of that `kind`, say "session"."""
     return lambda day: f'<a href="{kind}-{day}.html">{day}</a>'
 

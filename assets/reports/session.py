@@ -2,13 +2,15 @@
 
 import datetime as dt
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 
 import polars as pl
 
 from assets.desk import Market
 from assets.reports import figures, origin
-from assets.reports.page import Card, Exhibit, Link, Page, Section, Table, money, number, percent, plain, render, write
+from assets.reports.page import Card, Exhibit, Link, Page, Section, Table, Teller, money, number, percent, plain, render, write
+from assets.reports.plot import share_clock
 from assets.reports.statistics import scoreboard
 from assets.reports.summary import summarise
 
@@ -61,7 +63,7 @@ def session_page(tables: SessionTables, report: pl.DataFrame, *, links: tuple[Li
     sql = _queries(tables) if warehouse else {}
     sections = [
         Section("Result", [headline(report), *_result(tables, sql)]),
-        Section("Where it came from", _origin(tables, sql)),
+        Section("Where it came from", origins(report, origin.explained(tables.fills, tables.orders, tables.market), sql)),
     ]
     if tables.curves is not None and tables.curves.height:
         sections.append(Section("The model", curve_exhibits(tables.curves, sql.get("curves"))))
@@ -114,16 +116,26 @@ def headline(report: pl.DataFrame) -> list[Card]:
     ]
 
 
+def origin_queries(where: str, multiplier: Decimal) -> dict[str, str]:
+    """The SQL of `origins` for the sessions that a where clause picks."""
+    later = ",\n".join(
+        f"       sum(side * ({mid} - price) * quantity) filter ({mid} is not null)\n"
+        f"       / sum(quantity) filter ({mid} is not null) / 1e9 * {multiplier} as after_{seconds}s"
+        for seconds, mid in origin.HORIZONS.items()
+    )
+    return {
+        "made_of": "select sum(spread_captured) as spread_captured, -sum(slippage) as slippage,\n"
+        "       sum(gross_pnl - spread_captured + slippage) as moves, -sum(fees) as fees, sum(net_pnl) as net\n"
+        f"from performance_report\n{where}",
+        "markouts": f"select side,\n{later}\nfrom fills\n{where} group by rollup (side)",
+    }
+
+
 def _queries(tables: SessionTables) -> dict[str, str]:
     """The SQL that gives what each figure shows, on the published warehouse."""
     market, day = tables.name, tables.session
     monday = day - dt.timedelta(days=day.weekday())
     where = f"where market = '{market}' and session = date '{day}'"
-    later = ",\n".join(
-        f"       sum(side * ({mid} - price) * quantity) filter ({mid} is not null)\n"
-        f"       / sum(quantity) filter ({mid} is not null) / 1e9 * {tables.market.multiplier} as after_{seconds}s"
-        for seconds, mid in origin.HORIZONS.items()
-    )
     return {
         "price": f"select ts_event, (bid_px + ask_px) / 2e9 as mid from feature_table\n{where} order by ts_event;\n\n"
         f"select ts_event, side, price / 1e9 as price, quantity, liquidity, position from fills\n{where} order by ts_event",
@@ -131,9 +143,9 @@ def _queries(tables: SessionTables) -> dict[str, str]:
         "drawdown": "with worth as (select *, greatest(0, max(equity) over (order by ts_event rows unbounded preceding)) as peak\n"
         f"from equity\n{where})\nselect ts_event, (equity - peak) / 1e9 as below_peak from worth order by ts_event",
         "position": f"select ts_event, position from equity\n{where} order by ts_event",
-        "markouts": f"select side,\n{later}\nfrom fills {where} group by rollup (side)",
         "curves": "select indicator, bucket, lower, upper, count, mean, value, error from curve_model\n"
         f"where market = '{market}' and period in (date '{monday}', date '{day}') order by indicator, bucket",
+        **origin_queries(where, tables.market.multiplier),
     }
 
 
@@ -159,19 +171,28 @@ def _result(tables: SessionTables, sql: dict[str, str]) -> list[Exhibit]:
         ),
         Exhibit(
             "drawdown",
-            "Drawdown",
+            f"Drawdown, {unit}",
             "How far net P&L stood below the highest it had been. Zero is a new high.",
             figures.session_drawdown(tables.equity, unit),
             sql.get("drawdown"),
         ),
         Exhibit("position", "Contracts held", "Above zero long, below short.", figures.position(tables.equity), sql.get("position")),
     ]
-    figures.share_clock([exhibit.figure for exhibit in exhibits if exhibit.figure], [tables.quotes, tables.equity])
+    share_clock([exhibit.figure for exhibit in exhibits if exhibit.figure], [tables.quotes, tables.equity])
     return exhibits
 
 
-def _origin(tables: SessionTables, sql: dict[str, str]) -> list[Exhibit | Table]:
-    told = origin.explained(tables.fills, tables.orders, tables.market)
+def origins(report: pl.DataFrame, told: pl.DataFrame, sql: dict[str, str]) -> list[Exhibit | Table]:
+    """What the money is made of.
+
+    Args:
+        report: rows of `performance_report`.
+        told: their fills, as `origin.explained` returns them.
+        sql: queries for "made_of" and "markouts".
+    """
+    if not told.height:
+        return [Exhibit("made-of", "What the net is made of", "", None)]
+    unit = report["unit"][0]
     kept = {
         "fills": ("Fills", number()),
         "contracts": ("Contracts", number()),
@@ -180,18 +201,25 @@ def _origin(tables: SessionTables, sql: dict[str, str]) -> list[Exhibit | Table]
         "markout_60s": ("After 60 s", money),
         "paid": ("Fee", number(2)),
     }
-    unit = f"{tables.unit} a contract"
 
-    def table(title: str, how: str, by: pl.Expr, key: tuple[str, origin.Teller]) -> Table:
-        return Table(title, f"{how} Mean {unit}, before fees.", origin.breakdown(told, by), {"key": key, **kept})
+    def table(title: str, how: str, by: pl.Expr, key: tuple[str, Teller]) -> Table:
+        return Table(title, f"{how} Mean {unit} a contract, before fees.", origin.breakdown(told, by), {"key": key, **kept})
 
     return [
         Exhibit(
+            "made-of",
+            f"What the net is made of, {unit}",
+            "Spread captured is what resting orders earned against the middle at the fill, slippage what taking orders paid. Moves is what "
+            "positions earned as the middle moved afterwards: below zero, the market went against the fills.",
+            figures.waterfall(origin.made_of(report), unit),
+            sql.get("made_of"),
+        ),
+        Exhibit(
             "markouts",
-            f"What a fill was worth as time went on, {unit}",
+            f"What a fill was worth as time went on, {unit} a contract",
             "Mean of side × (mid later − price), before fees. It begins with what the order earned of the spread; a line that falls means "
             "that the market went against the fills, and one that ends below the fee means that the fills lost money.",
-            figures.markouts(origin.markouts(told), tables.unit),
+            figures.markouts(origin.markouts(told), unit),
             sql.get("markouts"),
         ),
         table("By hour", "Hour of the day, UTC.", origin.by_hour(), ("Hour", number())),
@@ -209,7 +237,7 @@ def _origin(tables: SessionTables, sql: dict[str, str]) -> list[Exhibit | Table]
 
 
 def curve_exhibits(curves: pl.DataFrame, sql: str | None) -> list[Exhibit | Table]:
-    """A small figure for each indicator, the one that moves the prediction most first.
+    """What each indicator adds, and a small figure for each, the one that moves the prediction most first.
 
     Args:
         curves: rows of `curve_model` of one period.
@@ -217,24 +245,24 @@ def curve_exhibits(curves: pl.DataFrame, sql: str | None) -> list[Exhibit | Tabl
     """
     ranked = importance(curves)
     first, last = curves["first_session"][0], curves["last_session"][0]
-    table = Table(
+    whole = Exhibit(
+        "importance",
         "What each indicator adds",
-        f"Trained on {first} to {last}. Weight is the root mean square of what the indicator's curve adds to the predicted move, in ticks. "
-        "In the figures: dots are the mean move in a bucket of |indicator|, larger with more rows; the line is the joint fit, which holds "
-        "only what the other indicators do not explain, with its 95 % band.",
-        ranked,
-        {"indicator": ("Indicator", plain), "weight": ("Weight", number(4)), "rows": ("Rows", number())},
+        f"Trained on {first} to {last}. The bar is the root mean square of what the indicator's curve adds to the predicted move. In the "
+        "figures below, dots are the mean move in a bucket of |indicator|, larger with more rows; the line is the joint fit, which holds "
+        "only what the other indicators do not explain, with its 95 % band; both in ticks.",
+        figures.weights(ranked),
         sql,
     )
     small = [
         Exhibit(f"curve-{place}", indicator, "", figures.curve(curves.filter(pl.col("indicator") == indicator)), small=True)
         for place, indicator in enumerate(ranked["indicator"])
     ]
-    return [table, *small]
+    return [whole, *small]
 
 
 def importance(curves: pl.DataFrame) -> pl.DataFrame:
-    """Indicators by the root mean square of their curve over the training rows, in ticks: indicator, weight, rows."""
+    """Indicators by the root mean square of their curve over the training rows, in ticks: indicator, weight."""
     rows = pl.col("count").sum()
     weight = pl.when(rows > 0).then(((pl.col("value") ** 2 * pl.col("count")).sum() / rows).sqrt()).otherwise(0.0)
-    return curves.group_by("indicator").agg(weight=weight, rows=rows).sort("weight", "indicator", descending=[True, False])
+    return curves.group_by("indicator").agg(weight=weight).sort("weight", "indicator", descending=[True, False])

@@ -14,6 +14,7 @@ import pytest
 
 from assets.reports import figures
 from assets.reports.page import ReportError, money, percent, plain, write
+from assets.reports.plot import LINE_POINTS
 from assets.reports.session import session_page, write_try_page
 
 FILLS = [(60.0 * n, (-1) ** n, 100.0 + 0.25 * (n % 3), 1, "maker" if n % 4 else "taker") for n in range(1, 21)]
@@ -146,7 +147,7 @@ def test_every_fill_is_drawn_and_the_price_is_thinned_to_its_extremes():
     )
     mid, *markers = figures.price(quotes, fills)["data"]
     drawn = numbers(mid["y"])
-    assert len(drawn) <= figures.LINE_POINTS
+    assert len(drawn) <= LINE_POINTS
     assert (drawn.min(), drawn.max()) == pytest.approx(((bid.min() + 125_000_000) / 1e9, (bid.max() + 125_000_000) / 1e9))
     assert sum(len(numbers(trace["y"])) for trace in markers) == 9_000
 
