@@ -1,0 +1,101 @@
+"""The floor as Dagster sees it: four tables, one asset, checks that can fail."""
+
+import warnings
+
+import dagster as dg
+import polars as pl
+import pytest
+
+from assets.books.asset import checks, clean_books
+from assets.books.quality import faults, unaccounted
+from assets.books.rebuild import rebuild
+from assets.books.schema import BookQuality
+from assets.desk import load_desk
+from assets.lake import Lake
+from assets.ticks.schema import RawTicks
+
+SESSION = "2026-09-07"
+KEYS = {"market": "FLW", "session": SESSION}
+OPEN = 1_788_787_800_000_000_000  # 13:30 UTC of that day
+
+
+@pytest.fixture
+def desk(make_desk, tmp_path):
+    return load_desk(make_desk(tmp_path))
+
+
+@pytest.fixture
+def stream(frame):
+    """Two orders before the open, a trade after it, and one record of an order nobody knows."""
+    sides = [("A", "B", 100, 1), ("A", "A", 101, 2), ("T", "B", 101, 3), ("F", "A", 101, 2), ("C", "A", 101, 2), ("C", "B", 100, 9)]
+    return frame(
+        [
+            {"action": action, "side": side, "price": price * 10**9, "order_id": order_id, "ts_event": OPEN + 1_000_000 * (number - 2)}
+            for number, (action, side, price, order_id) in enumerate(sides)
+        ]
+    )
+
+
+def materialise(desk, raw):
+    Lake(desk.lake).write("raw_ticks", raw, RawTicks, **KEYS)
+    with dg.DagsterInstance.ephemeral() as instance, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # partitioned checks are in preview
+        return dg.materialize([clean_books(desk, "FLW"), *checks(desk, "FLW")], partition_key=SESSION, instance=instance)
+
+
+def outcomes(run):
+    return {evaluation.check_name: evaluation.passed for evaluation in run.get_asset_check_evaluations()}
+
+
+def test_the_asset_writes_its_four_tables_and_every_contract_holds(desk, stream):
+    run = materialise(desk, stream)
+    lake, made = Lake(desk.lake), rebuild(stream, open_ns=OPEN)
+    tables = {"clean_books": made.books, "trades": made.trades, "quarantine": made.quarantine, "book_quality": made.quality}
+    for table, expected in tables.items():
+        assert lake.read(table, **KEYS).equals(expected)
+    contracts = {f"{table}_contract": True for table in tables}
+    assert outcomes(run) == {**contracts, "records_conserved": True, "book_quality_thresholds": False}
+
+
+def test_what_a_session_is_worth_is_in_the_metadata(desk, stream):
+    (made,) = materialise(desk, stream).asset_materializations_for_node("FLW__clean_books")
+    told = {name: entry.value for name, entry in made.metadata.items()}
+    assert (told["records"], told["events"], told["trades"], told["quarantined"], told["front_share"]) == (6, 5, 1, 1, 1.0)
+    assert (told["quarantine_unknown_order"], told["feed_p50_ns"]) == (1, 50)
+
+
+def test_a_holiday_has_empty_tables_and_a_row_of_quality(desk, frame):
+    materialise(desk, frame([]))
+    lake = Lake(desk.lake)
+    assert [lake.read(table, **KEYS).height for table in ("clean_books", "trades", "quarantine", "book_quality")] == [0, 0, 0, 1]
+
+
+def test_without_raw_ticks_the_failure_says_what_to_materialise_and_publishes_nothing(desk):
+    with dg.DagsterInstance.ephemeral() as instance:
+        run = dg.materialize([clean_books(desk, "FLW")], partition_key=SESSION, instance=instance, raise_on_error=False)
+    failure = run.failure_data_for_node("FLW__clean_books")
+    assert f"raw_ticks FLW {SESSION} is not in the lake" in failure.user_failure_data.description
+    assert not (desk.lake / "clean_books").exists()
+
+
+def test_a_lost_record_is_noticed(stream):
+    made = rebuild(stream)
+    assert unaccounted(stream.height, made.books, made.quarantine) == 0
+    assert unaccounted(stream.height, made.books[1:], made.quarantine) == 1
+
+
+@pytest.mark.parametrize(
+    ("worse", "word"),
+    [
+        ({"refused": 20}, "could not be applied"),
+        ({"crossed": 200}, "crossed or locked"),
+        ({"front_share": 0.9}, "front of our queue"),
+        ({"feed_p50_ns": 2_000_000_000}, "clocks"),
+        ({"feed_p50_ns": -5}, "clocks"),
+    ],
+)
+def test_a_threshold_that_is_missed_is_told_in_a_sentence(worse, word):
+    sound = dict.fromkeys(BookQuality.to_schema().columns, 0) | {"records": 1_000, "front_share": 1.0}
+    assert faults(pl.DataFrame([sound])) == []
+    (fault,) = faults(pl.DataFrame([sound | worse]))
+    assert word in fault
