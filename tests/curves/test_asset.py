@@ -10,6 +10,8 @@ import pytest
 from assets.calendar import Calendar
 from assets.curves import asset
 from assets.curves.rivals import RIVALS
+from assets.curves.schema import CurveStatistics
+from assets.curves.statistics import session_statistics
 from assets.desk import Desk, Market
 from assets.features.indicators import indicators
 from assets.features.schema import FeatureTable
@@ -22,7 +24,7 @@ ROWS = 3000
 
 @pytest.fixture
 def desk(tmp_path) -> Desk:
-    markets = {name: Market(symbol=f"{name}Z6", tick_size="0.10") for name in ("FLW",)}
+    markets = {"FLW": Market(symbol="FLWZ6", tick_size="0.10")}
     return Desk(
         name="test", home=tmp_path, traded="FLW", markets=markets, first_session=FIRST, last_session=dt.date(2026, 9, 11),
         hours=(dt.time(13, 30), dt.time(20)), training_sessions=5,
@@ -58,19 +60,25 @@ def run(definition: dg.AssetsDefinition, key: dt.date) -> dict[str, dg.MetadataV
         return dict(result.asset_materializations_for_node(definition.node_def.name)[0].metadata)
 
 
-def statistics(desk, sessions=None):
+def statistics(desk, lake, sessions=None):
+    """What `curve_statistics` writes, without Dagster: the first test holds the asset to the same."""
     for session in sessions or Calendar(desk).sessions():
-        run(asset.curve_statistics(desk), session)
+        features = lake.read("feature_table", market="FLW", session=session)
+        sums = session_statistics(features, asset.indicators(()), horizon_ns=desk.horizon_ns).to_frame()
+        closed = Calendar(desk).window("FLW", session) is None
+        lake.write("curve_statistics", sums.clear() if closed else sums, CurveStatistics, market="FLW", session=session)
 
 
 def test_two_weeks_go_from_features_to_scores(desk, lake):
-    statistics(desk)
+    statistics(desk, lake)
+    by_hand = lake.path("curve_statistics", market="FLW", session=PERIOD).read_bytes()
+    run(asset.curve_statistics(desk), PERIOD)
+    assert lake.path("curve_statistics", market="FLW", session=PERIOD).read_bytes() == by_hand
     told = run(asset.curve_model(desk), PERIOD)
     assert told["sessions"].value == 5
     assert told["r2_train"].value > 0.15
     assert "data:image/svg+xml;base64," in told["curves"].value
-    for session in Calendar(desk).period_sessions(PERIOD):
-        run(asset.predictions(desk), session)
+    run(asset.predictions(desk), PERIOD)
     moves = lake.read("predictions", market="FLW", session=PERIOD)
     features = lake.read("feature_table", market="FLW", session=PERIOD)
     assert moves.select("ts_event", "row", "label").equals(features.select("ts_event", "row", "label"))
@@ -84,15 +92,17 @@ def test_two_weeks_go_from_features_to_scores(desk, lake):
 
 def test_the_model_of_the_coming_week_is_trained_and_not_yet_scored(desk, lake):
     coming = PERIOD + dt.timedelta(days=7)
-    statistics(desk)
+    statistics(desk, lake)
     run(asset.curve_model(desk), coming)
     run(asset.model_scores(desk), coming)
     assert lake.read("model_scores", market="FLW", period=coming)["r2"].null_count() == 3
 
 
 def test_the_same_input_gives_the_same_bytes(desk, lake):
+    statistics(desk, lake)
+
     def everything() -> list[bytes]:
-        statistics(desk)
+        run(asset.curve_statistics(desk), PERIOD)
         for definition in (asset.curve_model, asset.predictions, asset.model_scores):
             run(definition(desk), PERIOD)
         return [path.read_bytes() for path in sorted(lake.root.rglob("*.parquet"))]
@@ -102,7 +112,7 @@ def test_the_same_input_gives_the_same_bytes(desk, lake):
 
 def test_a_missing_session_of_the_window_is_named(desk, lake):
     hole = dt.date(2026, 9, 2)
-    statistics(desk, [session for session in Calendar(desk).training_sessions(PERIOD) if session != hole])
+    statistics(desk, lake, [session for session in Calendar(desk).training_sessions(PERIOD) if session != hole])
     with pytest.raises(AssertionError, match="training window 2026-08-31 to 2026-09-04 of FLW lacks curve_statistics for 2026-09-02"):
         run(asset.curve_model(desk), PERIOD)
     assert not lake.exists("curve_model", market="FLW", period=PERIOD)
@@ -119,7 +129,7 @@ def test_a_model_that_cannot_be_traded_is_named(desk, lake):
 
 
 def test_another_horizon_asks_for_new_statistics(desk, lake):
-    statistics(desk)
+    statistics(desk, lake)
     with pytest.raises(AssertionError, match="materialise them anew"):
         run(asset.curve_model(desk.model_copy(update={"horizon_seconds": 5.0})), PERIOD)
 
@@ -128,7 +138,8 @@ def test_a_holiday_has_partitions_without_rows_and_the_window_passes_over_it(des
     holiday = dt.date(2026, 9, 7)  # Labor Day
     market = desk.markets["FLW"].model_copy(update={"calendar": "XNYS"})
     closed = desk.model_copy(update={"markets": {**desk.markets, "FLW": market}})
-    statistics(closed)
+    statistics(closed, lake)
+    run(asset.curve_statistics(closed), holiday)
     assert lake.read("curve_statistics", market="FLW", session=holiday).height == 0
     assert run(asset.predictions(closed), holiday)["session"].value == "no session"
     told = run(asset.curve_model(closed), PERIOD + dt.timedelta(days=7))
