@@ -130,7 +130,8 @@ def test_an_execution_is_told_as_the_exchange_feed_tells_it() -> None:
         end_event(x)
     submit(x, BUY, 11, 6, True)
     end_event(x)
-    told = [(chr(row["action"]), chr(row["side"]), row["price"], row["size"], row["order_id"], row["sequence"]) for row in x.tape[3 : x.state[ROWS]]]
+    columns = [x.tape[name][3 : x.state[ROWS]].tolist() for name in ("action", "side", "price", "size", "order_id", "sequence")]
+    told = [(chr(action), chr(side), *rest) for action, side, *rest in zip(*columns, strict=True)]
     assert told == [
         ("T", "B", 10, 5, 3, 4),
         ("F", "A", 10, 2, 0, 4),

@@ -72,7 +72,8 @@ def test_any_session_replays_order_by_order(session: Session, seed: int, alpha: 
         queues: tuple[dict[int, OrderedDict[int, int]], ...] = ({}, {})
         owed, filled = 0, {}
         for row in market.records[1:]:
-            action, side, order, size, price = chr(row["action"]), "BA".index(chr(row["side"])), int(row["order_id"]), int(row["size"]), int(row["price"])
+            action, side = chr(row["action"]), "BA".index(chr(row["side"]))
+            order, size, price = (int(row[name]) for name in ("order_id", "size", "price"))
             own, other = queues[side], queues[1 - side]
             assert price % tick == 0
             if action == "A":
@@ -91,7 +92,7 @@ def test_any_session_replays_order_by_order(session: Session, seed: int, alpha: 
                 level = next(level for level in own if order in own[level])
                 left = own[level][order] - filled.get(order, 0)
                 if action == "C":
-                    assert size == (filled[order] if order in filled else left)
+                    assert size == filled.get(order, left)
                     assert order not in filled or left == 0
                     del own[level][order]
                 elif price == level and size <= own[level][order]:
@@ -133,7 +134,8 @@ def seen(session: Session) -> Callable[[float], list[tuple[np.ndarray, np.ndarra
     def flows(market: Simulated, grid: np.ndarray, tick: int) -> tuple[dict[str, np.ndarray], np.ndarray]:
         made = rebuild(to_frame(market.records))
         ts = made.books["ts_event"].to_numpy()
-        bid, ask, bids, asks = (made.books[name].to_numpy().astype(np.float64) for name in ("bid_px_00", "ask_px_00", "bid_sz_00", "ask_sz_00"))
+        touch = ("bid_px_00", "ask_px_00", "bid_sz_00", "ask_sz_00")
+        bid, ask, bids, asks = (made.books[name].to_numpy().astype(np.float64) for name in touch)
         flow = np.zeros(ts.size)
         flow[1:] += (bid[1:] >= bid[:-1]) * bids[1:] - (bid[1:] <= bid[:-1]) * bids[:-1]
         flow[1:] += (ask[1:] >= ask[:-1]) * asks[:-1] - (ask[1:] <= ask[:-1]) * asks[1:]

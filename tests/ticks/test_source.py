@@ -1,0 +1,118 @@
+"""Where a session's files come from."""
+
+import datetime as dt
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from assets.desk import DbnFolderSource, Desk, Market, SimulatedSource
+from assets.ticks.dbn import TicksError, read_metadata, read_records
+from assets.ticks.source import SimulatedExchange, open_source
+
+MONDAY, SATURDAY = dt.date(2026, 8, 24), dt.date(2026, 8, 29)
+
+
+def desk(home: Path, **changed: object) -> Desk:
+    return Desk.model_validate(
+        {
+            "name": "small",
+            "home": home,
+            "traded": "FLW",
+            "leaders": ("LDR",),
+            "markets": {"FLW": Market(symbol="FLWZ6", tick_size="0.1"), "LDR": Market(symbol="LDRZ6", tick_size="0.25")},
+            "source": SimulatedSource(seed=1, events_per_session=2_000),
+            "first_session": MONDAY,
+            "hours": (dt.time(13, 30), dt.time(13, 40)),
+            **changed,
+        }
+    )
+
+
+def test_one_simulation_writes_the_files_of_both_markets_and_they_stay(tmp_path: Path) -> None:
+    source = open_source(desk(tmp_path))
+    (follower,) = source.fetch("FLW", MONDAY)
+    assert follower == tmp_path / "vendor/FLW/2026-08-24.mbo.dbn.zst"
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.dbn.zst")}
+    assert len(before) == 2
+    (leader,) = source.fetch("LDR", MONDAY)
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.dbn.zst")} == before
+    assert read_records([leader], symbol="LDRZ6")["instrument_id"].unique().to_list() == [2]
+    assert set(read_records([follower], symbol="FLWZ6")["price"][1:] % 100_000_000) == {0}
+    assert not [path for path in tmp_path.rglob(".*") if path.is_file()]
+
+
+def test_a_lost_file_comes_back_with_the_same_bytes(tmp_path: Path) -> None:
+    source = open_source(desk(tmp_path))
+    (path,) = source.fetch("FLW", MONDAY)
+    content = path.read_bytes()
+    path.unlink()
+    assert source.fetch("FLW", MONDAY) == [path]
+    assert path.read_bytes() == content
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"source": SimulatedSource(seed=2, events_per_session=2_000)},
+        {"source": SimulatedSource(seed=1, events_per_session=2_000, alpha=0)},
+        {"hours": (dt.time(13, 30), dt.time(13, 50))},
+    ],
+)
+def test_a_file_of_another_exchange_is_never_taken_for_this_ones(tmp_path: Path, changed: dict[str, object]) -> None:
+    (path,) = open_source(desk(tmp_path)).fetch("FLW", MONDAY)
+    before = path.read_bytes(), read_metadata(path).dataset
+    (path,) = open_source(desk(tmp_path, **changed)).fetch("FLW", MONDAY)
+    assert path.read_bytes() != before[0]
+    assert read_metadata(path).dataset != before[1]
+
+
+def test_a_vendor_file_that_was_spoilt_is_made_anew(tmp_path: Path) -> None:
+    source = open_source(desk(tmp_path))
+    (path,) = source.fetch("FLW", MONDAY)
+    content = path.read_bytes()
+    path.write_bytes(b"")
+    source.fetch("FLW", MONDAY)
+    assert path.read_bytes() == content
+
+
+def test_no_session_no_files_and_an_unknown_market_is_named(tmp_path: Path) -> None:
+    source = open_source(desk(tmp_path))
+    assert source.fetch("FLW", SATURDAY) == []
+    with pytest.raises(TicksError, match="unknown market RTY: the desk has FLW, LDR"):
+        source.fetch("RTY", MONDAY)
+
+
+def test_the_exchange_shows_its_efficient_price_to_who_asks(tmp_path: Path) -> None:
+    small = desk(tmp_path)
+    source = open_source(small)
+    assert isinstance(source, SimulatedExchange)
+    simulated = source.simulate(MONDAY)
+    assert list(simulated) == ["FLW", "LDR"]
+    (path,) = source.fetch("FLW", MONDAY)
+    prices = read_records([path], symbol="FLWZ6").filter(pl.col("action") == ord("T"))["price"]
+    truth = simulated["FLW"].truth.price
+    tick = small.markets["FLW"].tick
+    assert truth.min() - 2 * tick <= prices.min() <= prices.max() <= truth.max() + 2 * tick
+
+
+def test_a_folder_is_searched_by_what_the_headers_say(tmp_path: Path) -> None:
+    made = open_source(desk(tmp_path / "sim"))
+    folder = tmp_path / "batch"
+    (folder / "job-1").mkdir(parents=True)
+    for day in (MONDAY, MONDAY + dt.timedelta(days=1)):
+        for market in ("FLW", "LDR"):
+            (path,) = made.fetch(market, day)
+            path.rename(folder / "job-1" / f"{market}-{day:%Y%m%d}.dbn.zst")
+    source = open_source(desk(tmp_path / "own", source=DbnFolderSource(kind="dbn_folder", folder=folder)))
+    assert source.fetch("LDR", MONDAY) == [folder / "job-1/LDR-20260824.dbn.zst"]
+    assert source.fetch("FLW", SATURDAY) == []
+    missing = dt.date(2026, 8, 26)
+    with pytest.raises(TicksError, match=rf"no DBN file in {folder} covers FLW \(FLWZ6\) on 2026-08-26: add it"):
+        source.fetch("FLW", missing)
+    other = open_source(desk(tmp_path / "own", source=DbnFolderSource(kind="dbn_folder", folder=folder, dataset="GLBX.MDP3")))
+    with pytest.raises(TicksError, match="no DBN file"):
+        other.fetch("FLW", MONDAY)
+    lost = open_source(desk(tmp_path / "own", source=DbnFolderSource(kind="dbn_folder", folder=tmp_path / "nowhere")))
+    with pytest.raises(TicksError, match=r"no folder at .*nowhere: set source\.folder"):
+        lost.fetch("FLW", MONDAY)
