@@ -57,13 +57,15 @@ class Lake:
         return self.path(table, **keys).is_file()
 
     def write(self, table: str, frame: pl.DataFrame, contract: type[pa.DataFrameModel], **keys: Key) -> Written:
-        """Check a frame against its contract and publish it as one partition.
+        """Check a frame against its contract and publish it as one partition, columns in the contract's order, then any others.
 
         Raises:
             LakeError: the frame breaks the contract, or the disk refuses the write; what was published before stays.
         """
         where = _describe(table, keys)
         check(frame, contract, where)
+        promised = [column for column in contract.to_schema().columns if column in frame.columns]
+        frame = frame.select(*promised, pl.exclude(promised))
         path = self.path(table, **keys)
         temporary = path.with_name(f".{path.name}.{os.getpid()}")
         try:

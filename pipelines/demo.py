@@ -45,10 +45,7 @@ class _Display:
 
 
 def _reports(desk: Desk) -> pl.DataFrame:
-    lake = Lake(desk.lake)
-    parts = [
-        lake.read("performance_report", market=desk.traded, session=keys["session"]).with_columns(session=pl.lit(keys["session"]).str.to_date())
-        for keys in lake.partitions("performance_report")
-        if keys["market"] == desk.traded
-    ]
+    lake, market = Lake(desk.lake), desk.traded
+    sessions = [keys["session"] for keys in lake.partitions("performance_report") if keys["market"] == market]
+    parts = [lake.read("performance_report", market=market, session=day).with_columns(session=pl.lit(day).str.to_date()) for day in sessions]
     return pl.concat(parts)

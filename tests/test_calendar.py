@@ -15,9 +15,14 @@ SUNDAY = dt.date(2026, 1, 25)
 def desk(**changes: object) -> Desk:
     market = Market(symbol="FLWZ6", tick_size="0.10", calendar=str(changes.pop("calendar", "weekdays")))
     settings = {
-        "name": "test", "home": "var", "traded": "FLW", "markets": {"FLW": market},
-        "first_session": FIRST, "last_session": dt.date(2026, 1, 23), "hours": (dt.time(13, 30), dt.time(20)),
-    }  # fmt: skip
+        "name": "test",
+        "home": "var",
+        "traded": "FLW",
+        "markets": {"FLW": market},
+        "first_session": FIRST,
+        "last_session": dt.date(2026, 1, 23),
+        "hours": (dt.time(13, 30), dt.time(20)),
+    }
     return Desk.model_validate(settings | changes)
 
 
