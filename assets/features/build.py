@@ -10,7 +10,8 @@ import polars as pl
 from assets.books.schema import LEVELS
 from assets.features.errors import FeaturesError
 from assets.features.indicators import Indicator, indicators
-from assets.features.kernel import Array, Books, Rows, State, Tape, batch, label, prepare
+from assets.features.indicators.base import Array
+from assets.features.kernel import Books, Rows, State, Tape, batch, label, prepare
 
 Ticks = tuple[pl.DataFrame, pl.DataFrame]
 """One market's clean_books and trades."""

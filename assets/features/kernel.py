@@ -26,7 +26,12 @@ BID_SZ: Final = 2
 ASK_SZ: Final = 3
 BID_CT: Final = 4
 ASK_CT: Final = 5
-"""Rows of one book event as `on_book` takes it, int64 (6, levels); a level that does not exist has size 0."""
+"""Rows of one book event as `on_book` takes it, int64 (6, 10); a level that does not exist has size 0."""
+
+PASSED_OVER: Final = 0
+IN_FORCE: Final = 1
+ROW: Final = 2
+"""What becomes of a book event."""
 
 TIMES: Final = 64
 """Room for time constants: a lab that tries many values runs them in parts, and a fixed size keeps one compiled kernel."""
@@ -114,7 +119,7 @@ def on_trade(markets, m, price, size, aggressor):  # type: ignore[no-untyped-def
     trades = market.trades
     market.last = price / market.tick
     trades.volume += size
-    trades.premium += size * (market.last - mid(market.now))
+    trades.premium += size * (market.last - mid(market.before))
     if aggressor > 0:
         trades.buys += 1.0
         trades.buy_volume += size
@@ -123,34 +128,44 @@ def on_trade(markets, m, price, size, aggressor):  # type: ignore[no-untyped-def
         trades.sell_volume += size
 
 
-@njit(cache=True)
-def on_book(now, markets, slots, m, ts, event):  # type: ignore[no-untyped-def]
-    """One book event of market m; `event`: int64 (6, levels), prices in 1e-9. True where this makes a row, and so a step.
+@njit
+def on_top(now, markets, m, bid, ask, bid_size, ask_size):  # type: ignore[no-untyped-def]
+    """The best prices (1e-9) and sizes of a book event of market m; returns PASSED_OVER, IN_FORCE or ROW.
 
-    A row is due where a best price or size differs from that market's at the row before. A book without two sides,
-    or whose sides touch or cross, is passed over: the last whole one stays in force, and while it is the traded
-    market's, no row is due.
+    A row is due where they differ from that market's at the row before. A book without two sides, or whose sides
+    touch or cross, is passed over: the last whole one stays in force, and while it is the traded market's, no row is due.
     """
-    clock, market = now[0], markets[m]
-    whole = event[BID_SZ, 0] > 0 and event[ASK_SZ, 0] > 0 and event[BID_PX, 0] < event[ASK_PX, 0]
+    whole = bid_size > 0 and ask_size > 0 and bid < ask
     if m == 0:
-        clock.whole = whole
+        now[0].whole = whole
     if not whole:
-        return False
-    _place(market, event, clock.depth)
-    book, before = market.now, market.before
-    if not market.known:
-        market.known = 1
-        _settle(market, clock.depth)  # the first book is not a flow
-    elif (
-        book.bid[0] == before.bid[0]
-        and book.ask[0] == before.ask[0]
-        and book.bid_size[0] == before.bid_size[0]
-        and book.ask_size[0] == before.ask_size[0]
-    ):
-        return False
-    if not clock.whole:
-        return False
+        return PASSED_OVER
+    market = markets[m]
+    same = bid == market.bid and ask == market.ask and bid_size == market.bid_size and ask_size == market.ask_size
+    return IN_FORCE if same or not now[0].whole else ROW
+
+
+@njit
+def place(market, level, bid, ask):  # type: ignore[no-untyped-def]
+    """One level of the book in force, before a step; a side is (price in 1e-9, size, count), size 0 where there is no such level."""
+    book = market.now
+    book.bid[level] = bid[0] / market.tick if bid[1] > 0 else math.nan
+    book.ask[level] = ask[0] / market.tick if ask[1] > 0 else math.nan
+    book.bid_size[level], book.ask_size[level] = bid[1], ask[1]
+    book.bid_count[level], book.ask_count[level] = bid[2], ask[2]
+    if level == 0:
+        market.bid, market.ask, market.bid_size, market.ask_size = bid[0], ask[0], bid[1], ask[1]
+        market.placed = 1
+
+
+@njit
+def step(now, markets, slots, ts):  # type: ignore[no-untyped-def]
+    """Every indicator's step at a row, with the books in force in their places."""
+    clock = now[0]
+    for k in range(markets.size):
+        if markets[k].placed and not markets[k].known:
+            markets[k].known = 1
+            _settle(markets[k], clock.depth)  # the first book is not a flow
     elapsed = float(max(ts - clock.ts, 0)) if clock.ts else 0.0
     clock.ts = ts
     for k in range(1, clock.times):
@@ -162,39 +177,42 @@ def on_book(now, markets, slots, m, ts, event):  # type: ignore[no-untyped-def]
             mine.value = _step(markets[mine.market], markets[0], mine)
     for k in range(markets.size):
         _settle(markets[k], clock.depth)
-    return True
-
-
-@njit
-def _place(market, event, depth):  # type: ignore[no-untyped-def]
-    book = market.now
-    for level in range(depth):
-        bids, asks = event[BID_SZ, level], event[ASK_SZ, level]
-        book.bid[level] = event[BID_PX, level] / market.tick if bids > 0 else math.nan
-        book.ask[level] = event[ASK_PX, level] / market.tick if asks > 0 else math.nan
-        book.bid_size[level] = bids
-        book.ask_size[level] = asks
-        book.bid_count[level] = event[BID_CT, level]
-        book.ask_count[level] = event[ASK_CT, level]
-    market.fresh = 1
 
 
 @njit
 def _settle(market, depth):  # type: ignore[no-untyped-def]
     # What is now will have been before, and the trades have been told.
-    if market.fresh:
+    if market.placed:
         now, before = market.now, market.before
         for level in range(depth):
-            before.bid[level] = now.bid[level]
-            before.ask[level] = now.ask[level]
-            before.bid_size[level] = now.bid_size[level]
-            before.ask_size[level] = now.ask_size[level]
-            before.bid_count[level] = now.bid_count[level]
-            before.ask_count[level] = now.ask_count[level]
-        market.fresh = 0
+            before.bid[level], before.ask[level] = now.bid[level], now.ask[level]
+            before.bid_size[level], before.ask_size[level] = now.bid_size[level], now.ask_size[level]
+            before.bid_count[level], before.ask_count[level] = now.bid_count[level], now.ask_count[level]
+        market.placed = 0
     trades = market.trades
     if trades.volume > 0.0:
         trades.buys = trades.sells = trades.buy_volume = trades.sell_volume = trades.volume = trades.premium = 0.0
+
+
+@njit(cache=True)
+def on_book(now, markets, slots, latest, m, ts, event):  # type: ignore[no-untyped-def]
+    """One book event of market m, as `batch` takes it from its columns; True where it makes a row.
+
+    event: int64 (6, 10); latest: int64 (markets, 6, 10), the books in force, size 0 where there is none to place.
+    """
+    found = on_top(now, markets, m, event[BID_PX, 0], event[ASK_PX, 0], event[BID_SZ, 0], event[ASK_SZ, 0])
+    if found != PASSED_OVER:
+        latest[m] = event
+    if found != ROW:
+        return False
+    for k in range(markets.size):
+        book = latest[k]
+        for level in range(now[0].depth if book[BID_SZ, 0] > 0 else 0):
+            bid = book[BID_PX, level], book[BID_SZ, level], book[BID_CT, level]
+            place(markets[k], level, bid, (book[ASK_PX, level], book[ASK_SZ, level], book[ASK_CT, level]))
+        book[BID_SZ, 0] = 0
+    step(now, markets, slots, ts)
+    return True
 
 
 class Books(NamedTuple):
@@ -245,8 +263,8 @@ def batch(state, books, tape, rows):  # type: ignore[no-untyped-def]
     trade_stop, trade_ts, trade_row, price, size, aggressor = tape.start[1:], tape.ts, tape.row, tape.price, tape.size, tape.aggressor
     out_ts, out_row, out_own, out_bid, out_ask, values = rows.ts, rows.row, rows.own, rows.bid, rows.ask, rows.values
     at, trade_at = books.start[:-1].copy(), tape.start[:-1].copy()
-    event = np.zeros((6, now[0].depth), dtype=np.int64)
-    filled, own_row, own_bid, own_ask = 0, raw_row[0], bid_px[0][0], ask_px[0][0]
+    latest = np.full(markets.size, -1)
+    filled, depth = 0, now[0].depth
     while True:
         m = -1
         for k in range(markets.size):
@@ -262,22 +280,23 @@ def batch(state, books, tape, rows):  # type: ignore[no-untyped-def]
                     break
                 on_trade(markets, k, price[j], size[j], aggressor[j])
                 trade_at[k] += 1
-        for level in range(event.shape[1]):
-            event[BID_PX, level] = bid_px[level][i]
-            event[ASK_PX, level] = ask_px[level][i]
-            event[BID_SZ, level] = bid_sz[level][i]
-            event[ASK_SZ, level] = ask_sz[level][i]
-            event[BID_CT, level] = bid_ct[level][i]
-            event[ASK_CT, level] = ask_ct[level][i]
-        due = on_book(now, markets, slots, m, ts[i], event)
-        if m == 0:
-            own_row, own_bid, own_ask = raw_row[i], bid_px[0][i], ask_px[0][i]
-        if due:
-            out_ts[filled], out_row[filled], out_own[filled] = ts[i], own_row, m == 0
-            out_bid[filled], out_ask[filled] = own_bid, own_ask
-            for k in range(slots.size):
-                values[slots[k].column, filled] = slots[k].value
-            filled += 1
+        found = on_top(now, markets, m, bid_px[0][i], ask_px[0][i], bid_sz[0][i], ask_sz[0][i])
+        if found != PASSED_OVER:
+            latest[m] = i
+        if found != ROW:
+            continue
+        for k in range(markets.size):
+            j = latest[k]
+            for level in range(depth if j >= 0 else 0):
+                bid = bid_px[level][j], bid_sz[level][j], bid_ct[level][j]
+                place(markets[k], level, bid, (ask_px[level][j], ask_sz[level][j], ask_ct[level][j]))
+            latest[k] = -1
+        step(now, markets, slots, ts[i])
+        out_ts[filled], out_row[filled], out_own[filled] = ts[i], raw_row[at[0] - 1], m == 0
+        out_bid[filled], out_ask[filled] = markets[0].bid, markets[0].ask
+        for k in range(slots.size):
+            values[slots[k].column, filled] = slots[k].value
+        filled += 1
 
 
 @njit(cache=True)
@@ -304,6 +323,7 @@ class Stream:
     def __init__(self, indicators: Sequence[Indicator], leaders: Sequence[str], ticks: Sequence[int]) -> None:
         self.names = [indicator.name for indicator in indicators]
         self._state = prepare(indicators, leaders, ticks)
+        self._latest = np.zeros((1 + len(leaders), 6, LEVELS), dtype=np.int64)
         self._markets = ["", *leaders]
 
     def trade(self, leader: str, price: int, size: int, aggressor: int) -> None:
@@ -311,12 +331,7 @@ class Stream:
         on_trade(self._state.markets, self._markets.index(leader), price, size, aggressor)
 
     def book(self, leader: str, ts: int, event: Array) -> Array | None:
-        """One book event: int64 (6, levels), see `BID_PX` and so on; the indicators (float64) where a row is due, else None."""
-        due = on_book(*self._state, self._markets.index(leader), ts, event)
+        """One book event: int64 (6, 10), see `BID_PX` and so on; the indicators (float64) where a row is due, else None."""
+        due = on_book(*self._state, self._latest, self._markets.index(leader), ts, event)
         slots = self._state.slots
         return slots["value"][np.argsort(slots["column"])] if due else None
-
-    @property
-    def levels(self) -> int:
-        """Levels that an event must have."""
-        return int(self._state.now["depth"][0])

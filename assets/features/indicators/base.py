@@ -53,7 +53,7 @@ class Trades:
     volume: float
     """Contracts traded, whoever took."""
     premium: float
-    """Sum of size * (price - mid), in contracts * ticks; the mid is that of the book before the trade."""
+    """Sum of size * (price - mid), in contracts * ticks; the mid is that of the row before."""
 
 
 class Market:
@@ -67,9 +67,14 @@ class Market:
     tick: float
     """Price step in 1e-9."""
     known: int
-    """1 from the market's first book on."""
-    fresh: int
-    """1 while `before` is not `now`."""
+    """1 from the first row at which the market has a book."""
+    placed: int
+    """1 while `now` is newer than `before`."""
+    bid: int
+    """Best prices and sizes as they came, prices in 1e-9: those of `now`."""
+    ask: int
+    bid_size: int
+    ask_size: int
 
 
 class Slot:
