@@ -58,7 +58,7 @@ _NARROWS: Final = 0.85
 """Share of two-tick spreads that narrow; the others widen to three, which always narrow."""
 
 _SIZES: Final = np.array([1, 1, 1, 1, 1, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 4, 5, 5, 5, 10], np.int64)
-"""Contracts of an order, drawn evenly: mostly one lot, with the round lots that people like; 3.5 on average."""
+"""Contracts of an order, drawn evenly: mostly one lot, with the round lots that people like; 2.6 on average."""
 
 _MARKET_LEAN: Final = 1.0
 _LIMIT_LEAN: Final = 2.6

@@ -3,14 +3,14 @@
 import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 
 from assets.ticks.exchange import flow
-from assets.ticks.exchange.engine import F_BAD_TS_RECV, F_LAST, F_SNAPSHOT, MBO, ROW_MARGIN, ROWS, Exchange, new_exchange
-from assets.ticks.exchange.parameters import GRID, parameters
-from assets.ticks.exchange.path import Steps, delayed, draw_steps, merged, session_clock
+from assets.ticks.exchange.engine import F_BAD_TS_RECV, F_LAST, F_SNAPSHOT, MBO, ROW_MARGIN, ROWS, new_exchange
+from assets.ticks.exchange.parameters import GRID, Parameters, parameters
+from assets.ticks.exchange.path import Clock, Steps, delayed, draw_steps, merged, session_clock
 
 UNDEF_PRICE: Final = 2**63 - 1
 """DBN's price of a record that has none."""
@@ -40,6 +40,9 @@ _START_TICKS: Final = 20_000
 _NIGHT_TICKS: Final = 60.0
 _NIGHTS: Final = 20
 """First prices: a level, and the sum of the last twenty nights' moves, so that a date alone tells its price."""
+
+_ALL_MARKETS: Final = 0
+"""In place of a market's number: what they have in common."""
 
 _SESSION_STREAM: Final = 2
 _NIGHT_STREAM: Final = 3
@@ -96,51 +99,71 @@ def simulate(
     seconds = (close_ns - open_ns) / 1e9
     clock = session_clock(seconds, events)
     day = session.toordinal()
-    common_share = min(alpha, 1.0)
-    rng = np.random.default_rng([seed, day, _SESSION_STREAM])
-    shared = parameters(seed, session, 0)
-    common = draw_steps(rng, clock, shared.common * common_share, shared)
+    shared = parameters(seed, session, _ALL_MARKETS)
+    share = shared.common * min(alpha, 1.0)
+    common = draw_steps(np.random.default_rng([seed, day, _SESSION_STREAM, _ALL_MARKETS]), clock, share, shared)
     out = []
     for instrument in instruments:
         rng = np.random.default_rng([seed, day, _SESSION_STREAM, instrument.number])
         own = parameters(seed, session, instrument.number)
         taken = delayed(common, own.lag_s, rng) if instrument.follows else common
-        steps = merged(taken, draw_steps(rng, clock, 1 - shared.common * common_share, shared._replace(variance=own.variance)), seconds)
+        steps = merged(taken, draw_steps(rng, clock, 1 - share, own), seconds)
+        tape = _trade(steps, own, clock, alpha, events, rng)
         start = _START_TICKS + round(_NIGHT_TICKS * float(_night_moves(seed, day, instrument.number).sum()))
-        path = np.cumsum(steps.size)
-        low, high = int(path.min(initial=0)) // GRID - _LEVELS_SPARE, int(path.max(initial=0)) // GRID + _LEVELS_SPARE
-        rates = flow.Rates(alpha * own.information, *(getattr(own, name) for name in flow.Rates._fields[1:]))
-        state = rng.integers(0, 2**63, 1, dtype=np.uint64)
-        exchange, snapshot = _trade(high - low, -low, events, state, rates, clock.to_exchange(steps.seconds), steps.size, clock.length)
-        records = exchange.tape[: exchange.state[ROWS]].copy()
-        records["price"] = (records["price"] + (start + low)) * instrument.tick
-        records["order_id"] += np.uint64((day << 32) + 1)
-        traded = records[snapshot:]
-        traded["ts_event"] = open_ns + np.rint(1e9 * clock.to_wall(traded["ts_event"] / 1e9)).astype(np.uint64)
-        _capture(traded, rng)
-        records = records[: snapshot + _captured_before(close_ns, traded)]
-        records = _with_clear(records, snapshot, open_ns)
-        records["length"], records["rtype"], records["publisher_id"] = MBO.itemsize // 4, _RTYPE_MBO, PUBLISHER_ID
-        records["instrument_id"] = instrument.number
-        out.append(Simulated(records, _truth(steps, path, start, instrument.tick, open_ns)))
+        records = _captured(tape, instrument, clock, start, open_ns, close_ns, rng)
+        records["order_id"][1:] += np.uint64((day << 32) + 1)
+        out.append(Simulated(records, _truth(steps, start, instrument.tick, open_ns)))
     return out
 
 
-def _trade(
-    levels: int, mid: int, events: int, seed: np.ndarray, rates: flow.Rates, times: np.ndarray, sizes: np.ndarray, length: float
-) -> tuple[Exchange, int]:
+class _Tape(NamedTuple):
+    """What the matching engine wrote. Times are the exchange's clock, prices ticks from the first bid, orders slots."""
+
+    records: np.ndarray
+    snapshot: int
+    """Records of the opening book, which stand first."""
+
+
+def _trade(steps: Steps, parameters: Parameters, clock: Clock, alpha: float, events: int, rng: np.random.Generator) -> _Tape:
     """Run the flow on a tape that turns out long enough; a longer tape gives the same records."""
+    path = np.cumsum(steps.size)
+    low, high = int(path.min(initial=0)) // GRID - _LEVELS_SPARE, int(path.max(initial=0)) // GRID + _LEVELS_SPARE
+    rates = flow.Rates(alpha * parameters.information, *(getattr(parameters, name) for name in flow.Rates._fields[1:]))
+    times, seed = clock.to_exchange(steps.seconds), rng.integers(0, 2**63, 1, dtype=np.uint64)
     rows = events + events // 4 + 3 * ROW_MARGIN
     while True:
-        exchange, random = new_exchange(levels, rows), seed.copy()
-        flow.open_book(exchange, random, mid)
+        exchange, random = new_exchange(high - low, rows), seed.copy()
+        flow.open_book(exchange, random, -low)
         snapshot = int(exchange.state[ROWS])
-        if flow.run(exchange, random, rates, times, sizes, length):
-            return exchange, snapshot
+        if flow.run(exchange, random, rates, times, steps.size, clock.length):
+            records = exchange.tape[: exchange.state[ROWS]].copy()
+            records["price"] += low
+            return _Tape(records, snapshot)
         rows *= 2
 
 
-def _capture(records: np.ndarray, rng: np.random.Generator) -> None:
+def _captured(
+    tape: _Tape, instrument: Instrument, clock: Clock, start: int, open_ns: int, close_ns: int, rng: np.random.Generator
+) -> np.ndarray:
+    """The tape as a vendor would have it: UTC stamps, prices in 1e-9, the opening book as a snapshot behind a clear."""
+    records, snapshot = tape.records, tape.snapshot
+    records["price"] = (records["price"] + start) * instrument.tick
+    live = records[snapshot:]
+    live["ts_event"] = open_ns + np.rint(1e9 * clock.to_wall(live["ts_event"] / 1e9)).astype(np.uint64)
+    _stamp(live, rng)
+    out = np.zeros(1 + snapshot + _captured_before(close_ns, live), MBO)
+    out[1:] = records[: out.size - 1]
+    out["length"], out["rtype"], out["publisher_id"] = MBO.itemsize // 4, _RTYPE_MBO, PUBLISHER_ID
+    out["instrument_id"] = instrument.number
+    out[0]["price"], out[0]["action"], out[0]["side"] = UNDEF_PRICE, ord("R"), ord("N")
+    head = out[: snapshot + 1]
+    head["ts_event"], head["ts_recv"] = open_ns - _SNAPSHOT_AGE_NS, open_ns
+    head["flags"] = F_SNAPSHOT | F_BAD_TS_RECV
+    head["flags"][-1] |= F_LAST
+    return out
+
+
+def _stamp(records: np.ndarray, rng: np.random.Generator) -> None:
     """Set what the capture adds: later stamps, never falling, alike within a message."""
     last = (records["flags"] & F_LAST) > 0
     event = np.concatenate([[0], np.cumsum(last[:-1])]) if last.size else np.zeros(0, np.int64)
@@ -160,22 +183,9 @@ def _captured_before(close_ns: int, records: np.ndarray) -> int:
     return int(ends[whole - 1]) if whole else 0
 
 
-def _with_clear(records: np.ndarray, snapshot: int, open_ns: int) -> np.ndarray:
-    """Put the clear in front, and dress the opening orders as the snapshot that they are."""
-    out = np.empty(records.size + 1, MBO)
-    out[1:] = records
-    head = out[: snapshot + 1]
-    head[0] = 0
-    head[0]["price"], head[0]["action"], head[0]["side"] = UNDEF_PRICE, ord("R"), ord("N")
-    head["ts_event"], head["ts_recv"] = open_ns - _SNAPSHOT_AGE_NS, open_ns
-    head["flags"] = F_SNAPSHOT | F_BAD_TS_RECV
-    head["flags"][-1] |= F_LAST
-    return out
-
-
-def _truth(steps: Steps, path: np.ndarray, start: int, tick: int, open_ns: int) -> Truth:
+def _truth(steps: Steps, start: int, tick: int, open_ns: int) -> Truth:
     ts = open_ns + np.rint(1e9 * np.concatenate([[0.0], steps.seconds])).astype(np.int64)
-    ticks = start + 0.5 + np.concatenate([[0], path]) / GRID
+    ticks = start + 0.5 + np.concatenate([[0], np.cumsum(steps.size)]) / GRID
     return Truth(ts, ticks * tick)
 
 
