@@ -126,8 +126,10 @@ class Project:
 
     def lineage(self, name: str) -> dict[str, list[tuple[str, str]]]:
         """For each column of a model, the (table, column) pairs that it is computed from, one model deep."""
-        schema: dict[str, Any] = {table: dict(columns) for table, columns in self.columns.items()}
-        return {column: _origins(node) for column, node in lineage(None, self.models[name].sql, schema, dialect=DIALECT).items()}
+        model = self.models[name]
+        schema: dict[str, Any] = {table: dict(self.columns[table]) for table in model.reads}
+        nodes = lineage(None, model.sql, schema, dialect=DIALECT, trim_selects=False)
+        return {column: _origins(node) for column, node in nodes.items()}
 
     def run_unit(self, name: str, unit: str) -> str | None:
         """Run one unit of a model; None when it gave what was expected, else what it gave instead.
@@ -265,6 +267,11 @@ def _test(model: Model, rule: str | dict[str, Any], column: str | None) -> Test:
             listed = ", ".join(map(quoted, keys))
             query = f"SELECT {listed}, count(*) AS times FROM {table} WHERE {quoted(keys[0])} IS NOT NULL GROUP BY ALL HAVING times > 1"
             return Test(table, f"unique_{'_'.join(keys)}", f"no two rows share {', '.join(keys)}", query, warn)
+        case "key", list(), None:
+            listed = ", ".join(map(quoted, value))
+            missing = " OR ".join(f"{quoted(name)} IS NULL" for name in value)
+            query = f"SELECT {listed}, count(*) AS times FROM {table} GROUP BY ALL HAVING times > 1 OR {missing}"
+            return Test(table, "key", f"{', '.join(value)} identify the row: never null, never twice", query, warn)
         case "accepted_values", list(), str():
             allowed = ", ".join(_literal(item) for item in value)
             query = f"SELECT * FROM {table} WHERE {name} NOT IN ({allowed})"
@@ -280,7 +287,7 @@ def _test(model: Model, rule: str | dict[str, Any], column: str | None) -> Test:
             place = f"column {column!r}" if column else "the table"
             raise ModelError(
                 f"{model.path.with_suffix('.yml')}: cannot understand test {rule!r} of {place}; a column may have not_null, unique, "
-                "accepted_values: [...], relationships: {to, column}; the table unique: [...], expression: {name: SQL}"
+                "accepted_values: [...], relationships: {to, column}; the table key: [...], unique: [...], expression: {name: SQL}"
             )
 
 

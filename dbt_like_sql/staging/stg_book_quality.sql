@@ -11,9 +11,13 @@ renamed as (
         trades,
         quarantined,
         quarantined / nullif(records, 0) as quarantined_share,
+        refused,
+        crossed as crossed_records,
         crossed_ns / 1e9 as crossed_seconds,
         locked_ns / 1e9 as locked_seconds,
         out_of_order,
+        gaps,
+        make_timestamp_ns(trusted_from) as trusted_from,
         feed_p50_ns / 1e6 as feed_p50_ms,
         feed_p99_ns / 1e6 as feed_p99_ms,
         front_share

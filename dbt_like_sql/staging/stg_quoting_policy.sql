@@ -13,6 +13,7 @@ renamed as (
         level_weight,
         ahead_weight,
         behind_weight,
+        hysteresis as hysteresis_ticks,
         net_pnl_train
     from chosen
 )

@@ -12,6 +12,7 @@ renamed as (
         level_weight,
         ahead_weight,
         behind_weight,
+        hysteresis as hysteresis_ticks,
         net_pnl,
         contracts,
         pnl_per_contract

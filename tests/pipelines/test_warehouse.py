@@ -33,6 +33,9 @@ def desk(tmp_path: Path) -> Desk:
     return load_desk(DESK_FILE).model_copy(update={"home": tmp_path})
 
 
+OTHERS = {pl.Date: MONDAY, pl.Boolean: True, pl.List: [1], pl.Binary: b"1"}
+
+
 def plausible(contract: type[pa.DataFrameModel], rows: int, **given: list[object]) -> pl.DataFrame:
     """Rows that keep a contract: the columns given, and for the others the least value allowed, or the row's number."""
     columns = {}
@@ -46,12 +49,8 @@ def plausible(contract: type[pa.DataFrameModel], rows: int, **given: list[object
             values = [allowed[row % len(allowed)] for row in range(rows)]
         elif dtype == pl.String:
             values = [f"{name} {row}" for row in range(rows)]
-        elif dtype == pl.Date:
-            values = [MONDAY] * rows
-        elif dtype == pl.Boolean:
-            values = [True] * rows
-        elif isinstance(dtype, pl.List):
-            values = [[1]] * rows
+        elif not dtype.is_numeric():
+            values = [next(value for kind, value in OTHERS.items() if dtype == kind)] * rows
         elif column.unique:
             values = list(range(rows))
         elif "less_than_or_equal_to" in rules:
@@ -69,9 +68,10 @@ def write(desk: Desk, table: str, rows: int = 3, *, market: str | None = None, k
 
 
 def report(desk: Desk, session: dt.date, net: float, fees: float = 10.0, **given: list[object]) -> None:
-    """A line of `performance_report` that adds up."""
+    """A line of `performance_report` that adds up, and the account's last line."""
     whole = {"net_pnl": [net], "fees": [fees], "gross_pnl": [net + fees], "long_pnl": [net], "short_pnl": [0.0]}
     write(desk, "performance_report", 1, key=session, provenance=["simulated exchange"], **whole, **given)
+    write(desk, "equity", 1, key=session, ts_event=[OPEN], equity=[round(net * 10**9)])
 
 
 # What is in it
@@ -403,7 +403,7 @@ def test_every_model_is_an_asset_that_depends_on_what_its_sql_names(whole_desk: 
 
 def test_tests_of_the_yml_are_checks_of_their_asset(whole_desk: Desk) -> None:
     told = {(spec.asset_key.to_user_string(), spec.name) for spec in warehouse_assets(whole_desk).check_specs}
-    assert ("marts/daily_pnl", "unique_market_session") in told
+    assert ("marts/daily_pnl", "key") in told
     assert len(told) == sum(len(model.tests) for model in PROJECT.models.values())
 
 
