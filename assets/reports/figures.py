@@ -244,7 +244,7 @@ def drift(wide: pl.DataFrame) -> Figure:
         "zmin": 0,
         "xgap": 1,
         "ygap": 1,
-        "colorbar": {"title": {"text": "ticks"}, "thickness": 12, "outlinewidth": 0},
+        "showscale": False,
         "hovertemplate": "%{y}, %{x}<br>%{z:.4f} ticks<extra></extra>",
     }
     figure = listed([shades], wide.height)

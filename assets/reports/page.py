@@ -137,18 +137,22 @@ def money(value: float | None) -> str:
     """Signed, thousands apart, cents unless they would not matter: +1,234.50, +123,456, – for none."""
     if value is None:
         return _DASH
-    text = f"{value:+,.2f}" if abs(value) < 100_000 else f"{value:+,.0f}"
-    return text.replace("-", "\N{MINUS SIGN}") if float(text.replace(",", "")) else text.lstrip("+-")
+    return _minus(f"{value:+,.2f}" if abs(value) < 100_000 else f"{value:+,.0f}")
 
 
 def number(digits: int = 0) -> Teller:
     """A plain number with so many decimals."""
-    return lambda value: _DASH if value is None else f"{value:,.{digits}f}".replace("-", "\N{MINUS SIGN}")
+    return lambda value: _DASH if value is None else _minus(f"{value:,.{digits}f}")
+
+
+def _minus(text: str) -> str:
+    """The number's own minus sign, and none nor a plus before a zero."""
+    return text.replace("-", "\N{MINUS SIGN}") if text.strip("+-0.,") else text.lstrip("+-")
 
 
 def percent(value: float | None) -> str:
     """A share as a percentage with one decimal."""
-    return _DASH if value is None else f"{value:.1%}".replace("-", "\N{MINUS SIGN}")
+    return _DASH if value is None else _minus(f"{value:.1%}")
 
 
 def plain(value: object) -> str:

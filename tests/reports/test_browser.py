@@ -138,6 +138,8 @@ def test_a_page_in_a_real_browser(page):
                 await tab.show(width, 900, scheme)
                 await asyncio.sleep(0.5)
                 seen[name] = await tab.run(SCRIPT)
+            await tab.run("dispatchEvent(new Event('beforeprint'))")
+            seen["paper"] = await tab.run(SCRIPT)
             return seen | {"said": tab.said, "asked": tab.asked}
 
     seen = asyncio.run(look())
@@ -152,6 +154,7 @@ def test_a_page_in_a_real_browser(page):
     assert all(seen[key] for key in ("zoomed", "together", "back")), seen
     assert seen["wide"]["ground"] != seen["tablet"]["ground"]
     assert seen["wide"]["ink"] != seen["tablet"]["ink"]
+    assert seen["paper"]["ground"] == seen["wide"]["ground"]
 
 
 async def _take(page: Path, picture: Path, width: int, height: int, scheme: str) -> None:

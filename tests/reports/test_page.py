@@ -13,7 +13,7 @@ import polars as pl
 import pytest
 
 from assets.reports import figures
-from assets.reports.page import ReportError, money, percent, plain, write
+from assets.reports.page import ReportError, money, number, percent, plain, write
 from assets.reports.plot import LINE_POINTS
 from assets.reports.session import session_page, write_try_page
 
@@ -200,4 +200,5 @@ def test_numbers_are_told_as_people_write_them():
         "+250,000",
         "–",
     ]
+    assert [number(2)(value) for value in (-0.001, -1234.5, None)] == ["0.00", "−1,234.50", "–"]
     assert (percent(0.256), percent(None), plain("<b>"), plain(None)) == ("25.6%", "–", "&lt;b&gt;", "–")
