@@ -30,7 +30,8 @@ def price(quotes: pl.DataFrame, fills: pl.DataFrame) -> Figure | None:
     if not quotes.height and not fills.height:
         return None
     mid = quotes.select("ts_event", y=(pl.col("bid_px") + pl.col("ask_px")) / (2 * PRICE_UNIT))
-    mid = mid.filter(pl.col("y").ne_missing(pl.col("y").shift()))
+    last = pl.int_range(pl.len()) == pl.len() - 1
+    mid = mid.filter(pl.col("y").ne_missing(pl.col("y").shift()) | last)
     x, y = thin(milliseconds(mid["ts_event"]), mid["y"].to_numpy())
     size = 10 if fills.height < _CROWD else 7
     traces = [stroke("mid", x, y, "--price", width=1, shape="hv", hovertemplate="%{y}<extra>mid</extra>")]

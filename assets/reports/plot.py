@@ -35,7 +35,7 @@ def thin(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def share_clock(figures: list[Figure], frames: list[pl.DataFrame]) -> None:
-    """Give figures over time one range, from the first to the last ts_event of any frame, so that they stand exactly below one another."""
+    """Give figures over time one range, from the first to the last ts_event of any frame, so that they stand below one another."""
     stamps = pl.concat([frame["ts_event"] for frame in frames])
     if not stamps.len():
         return
@@ -108,7 +108,7 @@ def axes(
     legend: bool = True,
 ) -> Figure:
     """A whole figure: traces on the page's own axes, a clock below them if x is a time."""
-    axis = {"gridcolor": "--grid", "zerolinecolor": "--rule", "linecolor": "--rule", "tickcolor": "--rule", "automargin": True}
+    axis = {"gridcolor": "--grid", "zerolinecolor": "--rule", "linecolor": "--rule", "tickcolor": "--rule"}
     return {
         "data": data,
         "layout": {
@@ -121,8 +121,9 @@ def axes(
             "hoverlabel": {"bgcolor": "--panel", "bordercolor": "--rule", "font": {"color": "--ink"}},
             "legend": {"orientation": "h", "x": 0, "xanchor": "left", "y": 1, "yanchor": "bottom"},
             "modebar": {"bgcolor": "rgba(0,0,0,0)", "color": "--muted", "activecolor": "--ink", "orientation": "v"},
-            "margin": {"l": 56, "r": 32, "t": 28 if legend else 8, "b": 36},
-            "xaxis": {**axis, "showgrid": False, **({"type": "date", "hoverformat": "%H:%M:%S.%3f"} if time else {})},
-            "yaxis": axis,
+            "margin": {"l": 64, "r": 32, "t": 28 if legend else 8, "b": 36},
+            "xaxis": {**axis, "automargin": True, "showgrid": False, **({"type": "date", "hoverformat": "%H:%M:%S.%3f"} if time else {})},
+            # Figures over one clock keep one left edge, however wide their numbers are.
+            "yaxis": {**axis, "automargin": not time, "separatethousands": True},
         },
     }
