@@ -34,13 +34,13 @@ _LOG: Final = np.log1p(np.arange(4096.0))
 class Policy(NamedTuple):
     """One setting of the policy; the defaults are a plausible start for the tuning, not a result."""
 
-    threshold: float = 0.5
+    threshold: float = 0.4
     """Ticks: an order stands where the score is above this."""
     prediction_weight: float = 1.0
-    level_weight: float = 0.5
+    level_weight: float = 0.05
     ahead_weight: float = -0.1
     behind_weight: float = 0.05
-    hysteresis: float = 0.25
+    hysteresis: float = 0.2
     """Ticks: an order once sent stays until its score is this much below the threshold, so that it does not flash."""
 
 

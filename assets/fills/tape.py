@@ -44,6 +44,9 @@ REACH: Final = 1 << 17
 """Ticks to each side of the middle price that the tape keeps. An order further away (a stub quote at 0.01, a
 spread's leg) is never near enough to the touch to be traded by us, and a dense ladder of it costs memory."""
 
+MARGIN: Final = 16
+"""Free ticks at both ends of the ladder, so that a price at which we may quote or flatten (ten ticks through the
+touch) is on it whatever the session's later prices are."""
 
 ROW: Final = np.dtype(
     [("ts", "i8"), *((name, "i4") for name in ("px", "size", "priority", "bid", "ask")), ("kind", "u1"), ("side", "u1")], align=True
@@ -84,7 +87,7 @@ def make_tape(records: pl.DataFrame, market: Market) -> Tape:
         )
     low, high = (int(ticks[priced].min()), int(ticks[priced].max())) if priced.any() else (0, 0)
     middle = int(np.median(ticks[priced])) if priced.any() else 0
-    base, top = max(low, middle - REACH), min(high, middle + REACH)
+    base, top = max(low, middle - REACH) - MARGIN, min(high, middle + REACH) + MARGIN
     rows = _resolve(
         np.maximum.accumulate(records["ts_event"].to_numpy()),
         np.array(records["action"]),  # copies: one kind of array for every frame, so that the kernel is compiled once

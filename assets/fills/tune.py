@@ -21,14 +21,16 @@ STAND_ASIDE: Final = Policy(threshold=1000.0)
 """No score reaches a thousand ticks."""
 
 RANGES: Final[dict[str, tuple[float, float]]] = {
-    "threshold": (0.0, 1.5),
-    "prediction_weight": (0.25, 3.0),
-    "level_weight": (0.0, 1.5),
-    "ahead_weight": (-0.3, 0.0),
-    "behind_weight": (0.0, 0.3),
+    "threshold": (0.0, 1.0),
+    "prediction_weight": (0.5, 2.0),
+    "level_weight": (-0.2, 0.4),
+    "ahead_weight": (-0.25, 0.0),
+    "behind_weight": (0.0, 0.15),
     "hysteresis": (0.0, 0.5),
 }
-"""Where each variable is searched, in ticks or ticks a unit (see `policy.py`)."""
+"""Where each setting is searched, in ticks or ticks a unit (`policy.py`). The scale is that of a prediction weight
+of 1, so a threshold is about the predicted move for which one would quote: more than a tick is hardly ever predicted
+ten seconds ahead. A queue ahead is never welcome and one behind never feared, so their signs are fixed."""
 
 _SEED: Final = 0
 """Of the sampler; the sessions make the difference between periods, the seed does not."""

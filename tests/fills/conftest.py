@@ -179,6 +179,5 @@ def signal_of(*steps: tuple[float, float]) -> tuple[np.ndarray, np.ndarray]:
 @pytest.fixture(scope="session")
 def hand() -> SimpleNamespace:
     """What tests write markets with."""
-    return SimpleNamespace(
-        Stream=Stream, Wire=Wire, quiet_market=quiet_market, signal_of=signal_of, market=MARKET, hours=Hours(), open=OPEN, tick=TICK, hour=HOUR
-    )
+    writers = {"Stream": Stream, "Wire": Wire, "quiet_market": quiet_market, "signal_of": signal_of}
+    return SimpleNamespace(**writers, market=MARKET, hours=Hours(), open=OPEN, tick=TICK, hour=HOUR)

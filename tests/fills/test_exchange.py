@@ -213,8 +213,8 @@ def test_we_hear_of_a_fill_a_delay_after_it(hand, quiet):
 
 def test_a_snapshot_in_mid_session_puts_its_orders_ahead_of_ours(hand, quiet):
     snapshot = codes.F_SNAPSHOT
-    quiet.clear(30).add(30, BUY, 100, 3, 1, flags=snapshot).add(30, SELL, 102, 3, 101, flags=snapshot | codes.F_LAST).add(31, BUY, 100, 9, 70)
-    market = hand.Wire(quiet)
+    quiet.clear(30).add(30, BUY, 100, 3, 1, flags=snapshot).add(30, SELL, 102, 3, 101, flags=snapshot | codes.F_LAST)
+    market = hand.Wire(quiet.add(31, BUY, 100, 9, 70))
     order = market.send(0, BUY, 100)
     assert market.run(40).ahead(order) == 3
 

@@ -35,8 +35,8 @@ def trade(hand):
 
 def sent(made, hand, kind="new"):
     """(milliseconds, side, price in ticks) of the requests of a kind."""
-    chosen = made.orders.filter(kind=kind)
-    return [((ts - hand.open) / MS, side, price // hand.tick) for ts, side, price in chosen.select("ts_request", "side", "price").iter_rows()]
+    chosen = made.orders.filter(kind=kind).select("ts_request", "side", "price")
+    return [((ts - hand.open) / MS, side, price // hand.tick) for ts, side, price in chosen.iter_rows()]
 
 
 def test_an_order_stands_where_the_score_is_above_the_threshold(trade, hand):
