@@ -41,14 +41,15 @@ class Layer:
     def description(self) -> str:
         """First sentences of the contract's docstring, without the table's own name."""
         paragraph = " ".join((self.contract.__doc__ or "").split("\n\n", maxsplit=1)[0].split())
-        return paragraph.removeprefix(f"`{self.table}`: ")
+        told = paragraph.removeprefix(f"`{self.table}`: ")
+        return told[:1].upper() + told[1:]
 
     @property
     def column_descriptions(self) -> dict[str, str]:
         """What the warehouse says of each column that has something to say."""
-        told = {name: column.description for name, column in self.contract.to_schema().columns.items() if column.description}
+        described = {name: column.description for name, column in self.contract.to_schema().columns.items() if column.description}
         keys = {"market": "Name of the market in the desk file", self.key: _KEYS[self.key]}
-        return keys | told | {LINE: "Place of the row within its partition, from 0: the order in which it was written"}
+        return keys | described | {LINE: "Place of the row within its partition, from 0: the order in which it was written"}
 
     @property
     def column_types(self) -> Mapping[str, str]:

@@ -6,16 +6,15 @@ Light to import, so that `tickline sql` answers at once; what builds the warehou
 import difflib
 import hashlib
 import re
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import duckdb
 import polars as pl
 
 from assets.desk import Desk, UserError
 
-CONFIG: Final[Mapping[str, str]] = {"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"}
+CONFIG: Final[dict[str, Any]] = {"autoinstall_known_extensions": False, "autoload_known_extensions": False}
 """Of every connection of ours: no query reaches for the network."""
 
 _HOUSE: Final = Path(__file__).parents[1]
@@ -45,7 +44,7 @@ def open_warehouse(desk: Desk) -> duckdb.DuckDBPyConnection:
     if not path.is_file():
         raise WarehouseError(f"no warehouse at {path}: run {_REBUILD}")
     try:
-        con = duckdb.connect(str(path), read_only=True, config=dict(CONFIG))
+        con = duckdb.connect(str(path), read_only=True, config=CONFIG)
     except duckdb.Error as error:
         raise WarehouseError(f"{path} cannot be opened ({_first_line(error)}): run {_REBUILD} to build it again") from None
     try:
@@ -74,6 +73,26 @@ def query(desk: Desk, sql: str) -> pl.DataFrame:
             raise WarehouseError(_told(con, sql, error)) from None
         except pl.exceptions.PolarsError as error:
             raise WarehouseError(f"a column of the answer cannot be shown, cast it to VARCHAR: {_first_line(error)}") from None
+
+
+def tables(desk: Desk) -> pl.DataFrame:
+    """Every table of the warehouse: name, number of columns, what it is.
+
+    Raises:
+        WarehouseError: as for `query`.
+    """
+    return query(
+        desk,
+        """
+        WITH listed AS (
+            SELECT table_name, comment FROM duckdb_tables() UNION ALL SELECT view_name, comment FROM duckdb_views() WHERE NOT internal
+        )
+        SELECT table_name AS "table", count(*) AS columns, any_value(listed.comment) AS description
+        FROM duckdb_columns() JOIN listed USING (table_name)
+        GROUP BY table_name
+        ORDER BY starts_with(table_name, 'stg_'), table_name
+        """,
+    )
 
 
 def _readable(answer: duckdb.DuckDBPyRelation) -> duckdb.DuckDBPyRelation:

@@ -43,6 +43,9 @@ MARKETS: Final[Mapping[str, tuple[str, str]]] = {
 MATERIALISED: Final = ("marts",)
 """Kinds of models that are stored as tables; the others are views, computed when they are read."""
 
+_READABLE_FROM: Final = "v1.5.0"
+"""Oldest DuckDB that can open the file: the shell that most people have is of the line before ours."""
+
 _FILE_LINE: Final = "file_row_number"
 """DuckDB's name for the place of a row within its Parquet file."""
 
@@ -80,7 +83,7 @@ def build(desk: Desk, project: Project) -> Built:
         _remove(temporary)
         try:
             snapshot = _snapshot(desk, links)
-            with duckdb.connect(str(temporary), config=dict(CONFIG)) as con:
+            with duckdb.connect(str(temporary), config=CONFIG | {"storage_compatibility_version": _READABLE_FROM}) as con:
                 con.begin()  # one transaction: each statement of its own would wait for the disk
                 built = _write(con, desk, project, snapshot)
                 con.commit()
@@ -165,7 +168,7 @@ def _layer_statement(layer: Layer, snapshot: Path) -> str:
     files = f"{text(str(snapshot / layer.table))} || '/*/*/part-0.parquet'"
     keys = f"{{'market': VARCHAR, '{layer.key}': DATE}}"
     scan = f"read_parquet({files}, hive_partitioning = true, hive_types = {keys}, union_by_name = true, file_row_number = true)"
-    with duckdb.connect(config=dict(CONFIG)) as con:
+    with duckdb.connect(config=CONFIG) as con:
         found = con.sql(f"FROM {scan}").columns
     stored = {name: quoted(name) if name in found else "NULL" for name in columns}
     promised = [f"CAST({stored[name]} AS {kind}) AS {quoted(name)}" for name, kind in columns.items() if name != LINE]

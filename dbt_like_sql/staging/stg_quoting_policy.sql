@@ -14,7 +14,9 @@ renamed as (
         ahead_weight,
         behind_weight,
         hysteresis as hysteresis_ticks,
-        net_pnl_train
+        net_pnl_train,
+        first_session,
+        last_session
     from chosen
 )
 
