@@ -44,12 +44,12 @@ class Market(_Part):
     @property
     def tick(self) -> int:
         """Price step in units of 1e-9."""
-        return int(self.tick_size * PRICE_UNIT)
+        return round(self.tick_size * PRICE_UNIT)
 
     @property
     def tick_value(self) -> int:
         """Worth of one tick on one contract, in 1e-9 of the currency."""
-        return int(self.tick_size * self.multiplier * PRICE_UNIT)
+        return round(self.tick_size * self.multiplier * PRICE_UNIT)
 
 
 class SimulatedSource(_Part):

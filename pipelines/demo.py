@@ -3,13 +3,12 @@
 import sys
 from pathlib import Path
 
-import polars as pl
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from assets.desk import Desk, load_desk
-from assets.lake import Lake
-from assets.reports.statistics import weekly_table
+from assets.desk import load_desk
+from assets.reports.asset import read_desk
+from assets.reports.statistics import sessions_a_year, weekly_table
 from pipelines.output import print_table
 from pipelines.run import Progress as Counts
 from pipelines.run import run_desk
@@ -21,7 +20,7 @@ def demo(desk_file: Path) -> None:
     columns = (TextColumn("{task.description:<9}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty()) as bars:
         run_desk(desk_file.resolve(), _Display(bars))
-    print_table(weekly_table(_reports(desk)), title=f"{desk.name}: {desk.traded} on {desk.provenance}, net of fees")
+    print_table(weekly_table(read_desk(desk).reports, sessions_a_year(desk)), title=f"{desk.name}: {desk.traded} on {desk.provenance}, net of fees")
     print(f"report     {desk.reports / 'index.html'}")
     print(f"warehouse  {desk.warehouse}")
 
@@ -42,10 +41,3 @@ class _Display:
             if self._bars.disable and published == planned and floor not in self._said:
                 self._said.add(floor)
                 print(f"{floor:<9} {published}/{planned} partitions", file=sys.stderr)
-
-
-def _reports(desk: Desk) -> pl.DataFrame:
-    lake, market = Lake(desk.lake), desk.traded
-    sessions = [keys["session"] for keys in lake.partitions("performance_report") if keys["market"] == market]
-    parts = [lake.read("performance_report", market=market, session=day).with_columns(session=pl.lit(day).str.to_date()) for day in sessions]
-    return pl.concat(parts)

@@ -36,7 +36,12 @@ def upstream(mapping: TimeWindowPartitionMapping, key: str, down: Partitions, up
 
 @pytest.mark.parametrize(
     "changes",
-    [{}, {"retrain": "daily", "training_sessions": 3}, {"calendar": "24/7", "training_sessions": 28, "last_session": SUNDAY}, {"training_sessions": 5}],
+    [
+        {},
+        {"retrain": "daily", "training_sessions": 3},
+        {"calendar": "24/7", "training_sessions": 28, "last_session": SUNDAY},
+        {"training_sessions": 5},
+    ],
     ids=["weekly", "daily", "every-day", "one-week"],
 )
 def test_dagsters_mapping_gives_exactly_the_training_sessions_for_every_period(changes: dict[str, object]) -> None:
