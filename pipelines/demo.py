@@ -20,7 +20,8 @@ def demo(desk_file: Path) -> None:
     columns = (TextColumn("{task.description:<9}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty()) as bars:
         run_desk(desk_file.resolve(), _Display(bars))
-    print_table(weekly_table(read_desk(desk).reports, sessions_a_year(desk)), title=f"{desk.name}: {desk.traded} on {desk.provenance}, net of fees")
+    weeks = weekly_table(read_desk(desk).reports, sessions_a_year(desk))
+    print_table(weeks, title=f"{desk.name}: {desk.traded} on {desk.provenance}, net of fees")
     print(f"report     {desk.reports / 'index.html'}")
     print(f"warehouse  {desk.warehouse}")
 
