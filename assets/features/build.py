@@ -8,10 +8,12 @@ import numpy as np
 import polars as pl
 
 from assets.books.schema import LEVELS
+from assets.desk import NS
 from assets.features.errors import FeaturesError
 from assets.features.indicators import Indicator, indicators
 from assets.features.indicators.base import Array
-from assets.features.kernel import Books, Rows, State, Tape, batch, label, prepare
+from assets.features.indicators.external import External
+from assets.features.kernel import Books, Rows, Series, State, Tape, batch, label, prepare, slot_of
 
 Ticks = tuple[pl.DataFrame, pl.DataFrame]
 """One market's clean_books and trades."""
@@ -35,6 +37,7 @@ def build(
     open_ns: int | None = None,
     close_ns: int | None = None,
     chosen: Sequence[Indicator] | None = None,
+    series: Mapping[str, pl.DataFrame] | None = None,
 ) -> pl.DataFrame:
     """The session's `feature_table`: a row for each change of the best price or size of the traded market or of a leader.
 
@@ -50,9 +53,10 @@ def build(
         horizon_ns: how far ahead the label looks.
         open_ns: the session's first instant; close_ns: the first instant after it; None: as far as the books go.
         chosen: indicators, instead of the default set of these leaders.
+        series: for each `External` among them its table (`assets.features.tables.read_series`), by its `series`.
 
     Raises:
-        FeaturesError: a leader without a price step.
+        FeaturesError: a leader without a price step, a series without a table.
     """
     chosen = indicators(list(leaders)) if chosen is None else chosen
     for name in leaders:
@@ -65,7 +69,8 @@ def build(
     own = session[0][0].filter(pl.col("bid_px_00") < pl.col("ask_px_00"))
     count, labels = 0, np.empty(rows.ts.size, np.float32)
     if own.height:
-        count = batch(state, _books([pair[0] for pair in session], state), _tape([pair[1] for pair in session]), rows)
+        events, tape = _books([pair[0] for pair in session], state), _tape([pair[1] for pair in session])
+        count = batch(state, events, tape, _series(chosen, series or {}, state), rows)
         end = min(books["ts_event"][-1], _NEVER if close_ns is None else close_ns - 1)
         quotes = (own[column].to_numpy() for column in ("ts_event", "bid_px_00", "ask_px_00"))
         label(rows, count, *quotes, (horizon_ns, end), float(tick), labels)
@@ -112,3 +117,16 @@ def _books(frames: Sequence[pl.DataFrame], state: State) -> Books:
 
 def _tape(frames: Sequence[pl.DataFrame]) -> Tape:
     return Tape(_start(frames), *(_column(frames, name) for name in ("ts_event", "row", "price", "size", "aggressor")))
+
+
+def _series(chosen: Sequence[Indicator], tables: Mapping[str, pl.DataFrame], state: State) -> Series:
+    known = [pl.DataFrame(schema={"ts": pl.Int64, "slot": pl.Int64, "value": pl.Float64})]
+    for column, indicator in enumerate(chosen):
+        if isinstance(indicator, External):
+            if indicator.series not in tables:
+                raise FeaturesError(f"indicator {indicator.name} has no table: give one in series[{indicator.series!r}]")
+            ts, value = pl.col("ts_event") + round(indicator.delay * NS), indicator.sign * pl.col("value")
+            slot = pl.lit(slot_of(state, column), pl.Int64)
+            known.append(tables[indicator.series].select(ts.alias("ts"), slot.alias("slot"), value.alias("value")))
+    merged = pl.concat(known).sort("ts", maintain_order=True)
+    return Series(*(_column([merged], name) for name in ("ts", "slot", "value")))

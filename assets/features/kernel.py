@@ -7,6 +7,7 @@ stamps an event of the traded market does not know the leader's: it is the order
 from a coarse clock.
 """
 
+import hashlib
 import math
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
@@ -86,7 +87,7 @@ def prepare(indicators: Sequence[Indicator], leaders: Sequence[str], ticks: Sequ
     places = ["", *leaders]
     markets = np.zeros(len(places), record(Market, LEVELS))
     markets["tick"], markets["last"] = ticks, math.nan
-    slots = np.zeros(len(indicators), record(Slot, CELLS))
+    slots = np.zeros(len(indicators), np.dtype([*record(Slot, CELLS).descr, (_fingerprint(), "i8")], align=True))
     kinds = [CLASSES.index(type(indicator)) for indicator in indicators]
     for slot, column in zip(slots, np.argsort(kinds, kind="stable"), strict=True):
         indicator = indicators[column]
@@ -94,6 +95,18 @@ def prepare(indicators: Sequence[Indicator], leaders: Sequence[str], ticks: Sequ
         slot["levels"], slot["share"] = indicator.levels, indicator.tau / (indicator.slow or 1.0)
         slot["keep_at"], slot["slow_at"] = times.index(indicator.tau), times.index(indicator.slow)
     return State(now, markets, slots)
+
+
+def _fingerprint() -> str:
+    # Name of a field that nobody reads. It makes the slots of other classes another type to numba, which would otherwise
+    # answer from a cache of compiled code that lacks a class or has its former formula.
+    codes = [(cls.__qualname__, code.co_code, code.co_names, code.co_consts) for cls in CLASSES for code in [cls._step.__code__]]
+    return f"classes_{hashlib.sha256(repr(codes).encode()).hexdigest()[:16]}"
+
+
+def slot_of(state: State, column: int) -> int:
+    """Place of the slot of the caller's indicator number `column`."""
+    return int(np.flatnonzero(state.slots["column"] == column)[0])
 
 
 def _step(market: Market, own: Market, mine: Slot) -> float:
@@ -105,8 +118,8 @@ def _step(market: Market, own: Market, mine: Slot) -> float:
 def _written_out(market, own, mine):  # type: ignore[no-untyped-def]
     lines = ["def step(market, own, mine):"]
     lines += [f"    if mine.kind == {kind}: return step_{kind}(market, own, mine)" for kind in range(len(CLASSES))]
-    scope: dict[str, Any] = {f"step_{kind}": cls.compiled for kind, cls in enumerate(CLASSES)}
-    exec("\n".join([*lines, "    return 0.0"]), scope)
+    scope: dict[str, Any] = {"nan": math.nan, **{f"step_{kind}": cls.compiled for kind, cls in enumerate(CLASSES)}}
+    exec("\n".join([*lines, "    return nan"]), scope)
     return scope["step"]
 
 
@@ -126,6 +139,12 @@ def on_trade(markets, m, price, size, aggressor):  # type: ignore[no-untyped-def
     elif aggressor < 0:
         trades.sells += 1.0
         trades.sell_volume += size
+
+
+@njit(cache=True)
+def on_value(slots, i, value):  # type: ignore[no-untyped-def]
+    """A value of a user's own series has reached us: kept for the steps of slot i."""
+    slots[i].memory[0] = value
 
 
 @njit
@@ -241,6 +260,15 @@ class Tape(NamedTuple):
     aggressor: Array
 
 
+class Series(NamedTuple):
+    """Values of the user's own series, in the order in which they reach us."""
+
+    ts: Array
+    """Int64: when the value is known, its delay included."""
+    slot: Array
+    value: Array
+
+
 class Rows(NamedTuple):
     """What `batch` fills: one element a row of `feature_table`."""
 
@@ -254,7 +282,7 @@ class Rows(NamedTuple):
 
 
 @njit(cache=True)
-def batch(state, books, tape, rows):  # type: ignore[no-untyped-def]
+def batch(state, books, tape, series, rows):  # type: ignore[no-untyped-def]
     """Run all events through the state in their total order; returns the number of rows filled."""
     # Taken out of the tuples once: every look into a tuple of arrays counts references.
     now, markets, slots = state.now, state.markets, state.slots
@@ -262,7 +290,8 @@ def batch(state, books, tape, rows):  # type: ignore[no-untyped-def]
     bid_px, ask_px, bid_sz, ask_sz, bid_ct, ask_ct = books.bid_px, books.ask_px, books.bid_sz, books.ask_sz, books.bid_ct, books.ask_ct
     trade_stop, trade_ts, trade_row, price, size, aggressor = tape.start[1:], tape.ts, tape.row, tape.price, tape.size, tape.aggressor
     out_ts, out_row, out_own, out_bid, out_ask, values = rows.ts, rows.row, rows.own, rows.bid, rows.ask, rows.values
-    at, trade_at = books.start[:-1].copy(), tape.start[:-1].copy()
+    known_at, slot, value = series.ts, series.slot, series.value
+    at, trade_at, series_at = books.start[:-1].copy(), tape.start[:-1].copy(), 0
     latest = np.full(markets.size, -1)
     filled, depth = 0, now[0].depth
     while True:
@@ -280,6 +309,9 @@ def batch(state, books, tape, rows):  # type: ignore[no-untyped-def]
                     break
                 on_trade(markets, k, price[j], size[j], aggressor[j])
                 trade_at[k] += 1
+        while series_at < known_at.size and known_at[series_at] <= ts[i]:
+            on_value(slots, slot[series_at], value[series_at])
+            series_at += 1
         found = on_top(now, markets, m, bid_px[0][i], ask_px[0][i], bid_sz[0][i], ask_sz[0][i])
         if found != PASSED_OVER:
             latest[m] = i
@@ -325,6 +357,10 @@ class Stream:
         self._state = prepare(indicators, leaders, ticks)
         self._latest = np.zeros((1 + len(leaders), 6, LEVELS), dtype=np.int64)
         self._markets = ["", *leaders]
+
+    def value(self, name: str, value: float) -> None:
+        """A value of the user's own series, at the moment it is known (its delay over); `name`: of the indicator."""
+        on_value(self._state.slots, slot_of(self._state, self.names.index(name)), value)
 
     def trade(self, leader: str, price: int, size: int, aggressor: int) -> None:
         """One trade, of the traded market where leader is empty; price in 1e-9, aggressor +1, -1 or 0."""

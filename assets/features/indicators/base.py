@@ -21,8 +21,8 @@ _FADED: Final = 1e-9
 """A decayed sum below this is nothing: a billionth of a contract or tick, twenty tau and more after its flow. Without it
 sums would fade into denormal numbers, which are slow and make noise of a ratio."""
 
-CELLS: Final = 4
-"""Float64 cells of memory an indicator has: enough for a regression's two moments and two decayed sums."""
+CELLS: Final = 16
+"""Float64 cells of memory an indicator has: the micro-price's table of four states takes most."""
 
 Array = np.ndarray
 
@@ -149,17 +149,19 @@ class Indicator:
     stem: ClassVar[str]
     """What the name begins with."""
     unit: ClassVar[str]
-    lo: ClassVar[float]
-    """Smallest |value| that matters: where the first of the logarithmic buckets of the curves ends."""
-    hi: ClassVar[float]
-    """|value| from which on all is one bucket."""
+    scale: ClassVar[tuple[float, float]]
+    """The smallest |value| that matters and the largest: between them lie the logarithmic buckets of the curves."""
     revision: ClassVar[int] = 1
     """Raised when the formula changes: statistics of different versions are never added."""
     parameters: ClassVar[tuple[Parameter, ...]] = ()
-    defaults: ClassVar[tuple[dict[str, Any], ...]] = ({},)
-    """Parameter values of the default set, taken from the traded market."""
+    settings: ClassVar[tuple[dict[str, Any], ...]] = ({},)
+    """Parameter values worth having: with them the class is in the catalogue."""
+    defaults: ClassVar[tuple[dict[str, Any], ...]] = ()
+    """Those of the default set, taken from the traded market."""
     leader_defaults: ClassVar[tuple[dict[str, Any], ...]] = ()
-    """Parameter values of the default set, taken from each leader."""
+    """Those of the default set, taken from each leader."""
+    needs_leader: ClassVar[bool] = False
+    """Has no meaning for the traded market alone."""
     compiled: ClassVar[Callable[[Market, Market, Slot], float]]
     """`_step`, as numba takes it."""
 
@@ -193,6 +195,16 @@ class Indicator:
         slow = self.slow if self.slow != USUAL_SLOW else 0.0
         parts = [self.leader.lower(), self.stem, str(self.levels or ""), _seconds(self.tau), _seconds(slow)]
         return "_".join(part for part in parts if part)
+
+    @property
+    def lo(self) -> float:
+        """Smallest |value| that matters: where the first of the curves' buckets ends."""
+        return self.scale[0]
+
+    @property
+    def hi(self) -> float:
+        """|value| from which on all is one bucket."""
+        return self.scale[1]
 
     @property
     def version(self) -> str:

@@ -39,9 +39,9 @@ class OrderFlow(Indicator):
     model of the source. Source: Cont, Kukanov and Stoikov, The price impact of order book events, arXiv 1011.6402.
     """
 
-    stem, unit, lo, hi = "ofi", "ticks", 0.01, 50.0
+    stem, unit, scale = "ofi", "ticks", (0.005, 20.0)
     parameters = (TAU, SLOW)
-    defaults = ({"tau": 1.0}, {"tau": 10.0})
+    settings = defaults = ({"tau": 1.0}, {"tau": 10.0})
     leader_defaults = ({"tau": 1.0},)
 
     @staticmethod
@@ -56,9 +56,9 @@ class DeepOrderFlow(Indicator):
     Source: Xu, Gould and Howison, Multi-level order-flow imbalance in a limit order book, arXiv 1907.06230.
     """
 
-    stem, unit, lo, hi = "deep_ofi", "ticks", 0.01, 200.0
+    stem, unit, scale = "deep_ofi", "ticks", (0.005, 100.0)
     parameters = (LEVELS, TAU, SLOW)
-    defaults = ({"levels": 5, "tau": 1.0},)
+    settings = ({"levels": 5, "tau": 1.0},)
 
     @staticmethod
     def _step(market: Market, own: Market, mine: Slot) -> float:
@@ -75,9 +75,9 @@ class OrderImbalance(Indicator):
     Source: the number of buy less sell orders in a window, by arrivals as in Cont, Stoikov and Talreja, Oper. Res. 58 (2010).
     """
 
-    stem, unit, lo, hi = "orders", "share", 0.01, 1.0
+    stem, unit, scale = "orders", "share", (0.01, 1.0)
     parameters = (TAU,)
-    defaults = ({"tau": 5.0},)
+    settings = defaults = ({"tau": 5.0},)
 
     @staticmethod
     def _step(market: Market, own: Market, mine: Slot) -> float:
@@ -101,9 +101,9 @@ class CancelImbalance(Indicator):
     Source: the cancellations within order flow; Cont, Kukanov and Stoikov (as `OrderFlow`), section 2.
     """
 
-    stem, unit, lo, hi = "cancels", "share", 0.01, 1.0
+    stem, unit, scale = "cancels", "share", (0.01, 1.0)
     parameters = (TAU,)
-    defaults = ({"tau": 5.0},)
+    settings = ({"tau": 5.0},)
 
     @staticmethod
     def _step(market: Market, own: Market, mine: Slot) -> float:
@@ -124,10 +124,9 @@ class TradeFlow(Indicator):
     Source: Chordia, Roll and Subrahmanyam, Order imbalance, liquidity, and market returns, J. Financ. Econ. 65 (2002).
     """
 
-    stem, unit, lo, hi = "trades", "share", 0.01, 1.0
+    stem, unit, scale = "trades", "share", (0.01, 1.0)
     parameters = (TAU,)
-    defaults = ({"tau": 5.0},)
-    leader_defaults = ({"tau": 5.0},)
+    settings = defaults = leader_defaults = ({"tau": 5.0},)
 
     @staticmethod
     def _step(market: Market, own: Market, mine: Slot) -> float:
@@ -141,9 +140,9 @@ class TradeCountFlow(Indicator):
     Source: as `TradeFlow`, its imbalance by number.
     """
 
-    stem, unit, lo, hi = "trade_count", "share", 0.01, 1.0
+    stem, unit, scale = "trade_count", "share", (0.01, 1.0)
     parameters = (TAU,)
-    defaults = ({"tau": 5.0},)
+    settings = ({"tau": 5.0},)
 
     @staticmethod
     def _step(market: Market, own: Market, mine: Slot) -> float:
@@ -157,9 +156,9 @@ class SignedVolume(Indicator):
     Source: Hasbrouck, Measuring the information content of stock trades, J. Finance 46 (1991); the scale as in `OrderFlow`.
     """
 
-    stem, unit, lo, hi = "volume", "touches", 0.01, 50.0
+    stem, unit, scale = "volume", "touches", (0.005, 20.0)
     parameters = (TAU, SLOW)
-    defaults = ({"tau": 5.0},)
+    settings = ({"tau": 5.0},)
 
     @staticmethod
     def _step(market: Market, own: Market, mine: Slot) -> float:
@@ -173,9 +172,9 @@ class TradeImpulse(Indicator):
     Source: Bouchaud, Gefen, Potters and Wyart, Fluctuations and response in financial markets, Quant. Finance 4 (2004).
     """
 
-    stem, unit, lo, hi = "impulse", "share", 0.01, 1.0
+    stem, unit, scale = "impulse", "share", (0.01, 1.0)
     parameters = (TAU,)
-    defaults = ({"tau": 2.0},)
+    settings = ({"tau": 2.0},)
 
     @staticmethod
     def _step(market: Market, own: Market, mine: Slot) -> float:
@@ -191,7 +190,7 @@ class TradeRun(Indicator):
     Source: Lillo and Farmer, The long memory of the efficient market, Stud. Nonlinear Dyn. E. 8 (2004), for the persistence of signs.
     """
 
-    stem, unit, lo, hi = "run", "trades", 1.0, 50.0
+    stem, unit, scale = "run", "trades", (1.0, 50.0)
 
     @staticmethod
     def _step(market: Market, own: Market, mine: Slot) -> float:
@@ -214,9 +213,9 @@ class PriceImpact(Indicator):
     Source: Kyle, Continuous auctions and insider trading, Econometrica 53 (1985).
     """
 
-    stem, unit, lo, hi = "impact", "ticks", 0.005, 20.0
+    stem, unit, scale = "impact", "ticks", (0.005, 20.0)
     parameters = (TAU, SLOW)
-    defaults = ({"tau": 5.0},)
+    settings = ({"tau": 5.0},)
 
     @staticmethod
     def _step(market: Market, own: Market, mine: Slot) -> float:

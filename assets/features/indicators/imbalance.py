@@ -3,7 +3,12 @@
 b, a: best bid and ask; B, A: sizes there; subscripts i from 1: levels.
 """
 
-from assets.features.indicators.base import LEVELS, Indicator, Market, Slot, imbalance, mid
+from typing import Final
+
+from assets.features.indicators.base import LEVELS, SLOW, Indicator, Market, Slot, imbalance, mid, moved, remember
+
+_STATES: Final = 4
+"""Skews that the micro-price tells apart on each side: quarters, each seen often enough to be learnt within minutes."""
 
 
 class Skew(Indicator):
@@ -12,8 +17,8 @@ class Skew(Indicator):
     Source: Gould and Bonart, Queue imbalance as a one-tick-ahead price predictor, arXiv 1512.03492.
     """
 
-    stem, unit, lo, hi = "skew", "share", 0.01, 1.0
-    leader_defaults = ({},)
+    stem, unit, scale = "skew", "share", (0.01, 1.0)
+    defaults = leader_defaults = ({},)
 
     @staticmethod
     def _step(market: Market, own: Market, mine: Slot) -> float:
@@ -26,9 +31,9 @@ class DepthImbalance(Indicator):
     Source: Cao, Hansch and Wang, The information content of an open limit-order book, J. Futures Markets 29 (2009).
     """
 
-    stem, unit, lo, hi = "depth", "share", 0.01, 1.0
+    stem, unit, scale = "depth", "share", (0.01, 1.0)
     parameters = (LEVELS,)
-    defaults = ({"levels": 5},)
+    settings = defaults = ({"levels": 5},)
 
     @staticmethod
     def _step(market: Market, own: Market, mine: Slot) -> float:
@@ -45,9 +50,9 @@ class CountImbalance(Indicator):
     Source: as `DepthImbalance`; orders instead of size: Databento's mbp counts.
     """
 
-    stem, unit, lo, hi = "count", "share", 0.01, 1.0
+    stem, unit, scale = "count", "share", (0.01, 1.0)
     parameters = (LEVELS,)
-    defaults = ({"levels": 5},)
+    settings = ({"levels": 5},)
 
     @staticmethod
     def _step(market: Market, own: Market, mine: Slot) -> float:
@@ -64,9 +69,9 @@ class Pressure(Indicator):
     Source: the price-weighted order imbalance of Cao, Hansch and Wang (as `DepthImbalance`), with weights 1 / distance.
     """
 
-    stem, unit, lo, hi = "pressure", "share", 0.01, 1.0
+    stem, unit, scale = "pressure", "share", (0.01, 1.0)
     parameters = (LEVELS,)
-    defaults = ({"levels": 5},)
+    settings = ({"levels": 5},)
 
     @staticmethod
     def _step(market: Market, own: Market, mine: Slot) -> float:
@@ -87,7 +92,7 @@ class Hollow(Indicator):
     Source: Farmer, Gillemot, Lillo, Mike and Sen, What really causes large price changes?, Quant. Finance 4 (2004).
     """
 
-    stem, unit, lo, hi = "hollow", "ticks", 0.5, 20.0
+    stem, unit, scale = "hollow", "ticks", (0.5, 20.0)
 
     @staticmethod
     def _step(market: Market, own: Market, mine: Slot) -> float:
@@ -104,7 +109,8 @@ class WeightedMid(Indicator):
     realized variance estimation, Finance Stoch. 14 (2010).
     """
 
-    stem, unit, lo, hi = "wmid", "ticks", 0.005, 5.0
+    stem, unit, scale = "wmid", "ticks", (0.005, 5.0)
+    defaults = ({},)
 
     @staticmethod
     def _step(market: Market, own: Market, mine: Slot) -> float:
@@ -118,9 +124,9 @@ class Vamp(Indicator):
     Levels that exist on both sides. Source: VAMP in hftbacktest's examples of alpha from order-book imbalance.
     """
 
-    stem, unit, lo, hi = "vamp", "ticks", 0.005, 5.0
+    stem, unit, scale = "vamp", "ticks", (0.005, 5.0)
     parameters = (LEVELS,)
-    defaults = ({"levels": 5},)
+    settings = ({"levels": 5},)
 
     @staticmethod
     def _step(market: Market, own: Market, mine: Slot) -> float:
@@ -132,3 +138,33 @@ class Vamp(Indicator):
                 lean += (market.now.bid[level] - centre) * asks + (market.now.ask[level] - centre) * bids
                 weight += bids + asks
         return lean / weight if weight > 0.0 else 0.0
+
+
+class MicroPrice(Indicator):
+    """Micro-price minus mid: the mean move of the mid at its next change, given the skew; ticks.
+
+    In quarters of |skew|, sums decayed with `slow` of the next move times the skew's sign, over as many rows; learnt
+    as it goes and zero until then. The two sides share one table, so the sign is exactly odd. Source: the first step of
+    Stoikov's recursion, The micro-price, SSRN 2970694, on data symmetrised as he does, whatever the spread.
+    """
+
+    stem, unit, scale = "micro", "ticks", (0.005, 5.0)
+    parameters = (SLOW,)
+
+    @staticmethod
+    def _step(market: Market, own: Market, mine: Slot) -> float:
+        # Cells by state: 0 rows that wait for the next move, 4 their signs, 8 rows that had it, 12 sign * move.
+        move = moved(market)
+        for state in range(_STATES):
+            rows, signs = (mine.memory[state], mine.memory[4 + state]) if move != 0.0 else (0.0, 0.0)
+            remember(mine, 8 + state, mine.slow, rows)
+            remember(mine, 12 + state, mine.slow, signs * move)
+            if move != 0.0:
+                mine.memory[state] = mine.memory[4 + state] = 0.0
+        skew = imbalance(market.now.bid_size[0], market.now.ask_size[0])
+        if skew == 0.0:
+            return 0.0
+        state, sign = min(int(abs(skew) * _STATES), _STATES - 1), 1.0 if skew > 0.0 else -1.0
+        mine.memory[state] += 1.0
+        mine.memory[4 + state] += sign
+        return sign * mine.memory[12 + state] / mine.memory[8 + state] if mine.memory[8 + state] > 0.0 else 0.0

@@ -16,9 +16,9 @@ class Momentum(Indicator):
     Source: the price against its moving average; Brock, Lakonishok and LeBaron, J. Finance 47 (1992).
     """
 
-    stem, unit, lo, hi = "momentum", "ticks", 0.01, 100.0
+    stem, unit, scale = "momentum", "ticks", (0.005, 50.0)
     parameters = (TAU,)
-    defaults = ({"tau": 1.0}, {"tau": 10.0}, {"tau": 60.0})
+    settings = defaults = ({"tau": 1.0}, {"tau": 10.0}, {"tau": 60.0})
     leader_defaults = ({"tau": 1.0}, {"tau": 10.0})
 
     @staticmethod
@@ -32,9 +32,9 @@ class Crossover(Indicator):
     Source: Appel's moving average convergence divergence, without its signal line.
     """
 
-    stem, unit, lo, hi = "cross", "ticks", 0.01, 100.0
+    stem, unit, scale = "cross", "ticks", (0.005, 50.0)
     parameters = (TAU, SLOW)
-    defaults = ({"tau": 5.0, "slow": 30.0},)
+    settings = ({"tau": 5.0, "slow": 30.0},)
 
     @staticmethod
     def _step(market: Market, own: Market, mine: Slot) -> float:
@@ -50,9 +50,9 @@ class Stretch(Indicator):
     Source: Andersen and Bollerslev, Answering the skeptics, Int. Econ. Rev. 39 (1998), for realised volatility, here decayed.
     """
 
-    stem, unit, lo, hi = "stretch", "deviations", 0.01, 10.0
+    stem, unit, scale = "stretch", "deviations", (0.01, 10.0)
     parameters = (TAU, SLOW)
-    defaults = ({"tau": 10.0},)
+    settings = ({"tau": 10.0},)
 
     @staticmethod
     def _step(market: Market, own: Market, mine: Slot) -> float:
@@ -68,9 +68,9 @@ class VwapDistance(Indicator):
     Source: Berkowitz, Logue and Noser, The total cost of transactions on the NYSE, J. Finance 43 (1988), for the average.
     """
 
-    stem, unit, lo, hi = "vwap", "ticks", 0.01, 100.0
+    stem, unit, scale = "vwap", "ticks", (0.01, 50.0)
     parameters = (TAU,)
-    defaults = ({"tau": 30.0},)
+    settings = ({"tau": 30.0},)
 
     @staticmethod
     def _step(market: Market, own: Market, mine: Slot) -> float:
@@ -86,7 +86,7 @@ class LastTrade(Indicator):
     Source: Roll, A simple implicit measure of the effective bid-ask spread, J. Finance 39 (1984), for the bounce.
     """
 
-    stem, unit, lo, hi = "last_trade", "ticks", 0.25, 20.0
+    stem, unit, scale = "last_trade", "ticks", (0.25, 20.0)
 
     @staticmethod
     def _step(market: Market, own: Market, mine: Slot) -> float:
@@ -100,10 +100,10 @@ class LeaderGap(Indicator):
     Source: Huth and Abergel, High frequency lead/lag relationships, arXiv 1111.7103, for leading and lagging assets.
     """
 
-    stem, unit, lo, hi = "gap", "ticks", 0.01, 50.0
+    stem, unit, scale = "gap", "ticks", (0.005, 20.0)
     parameters = (TAU, SLOW)
-    defaults = ()
-    leader_defaults = ({"tau": 2.0},)
+    settings = leader_defaults = ({"tau": 2.0},)
+    needs_leader = True
 
     @staticmethod
     def _step(market: Market, own: Market, mine: Slot) -> float:
