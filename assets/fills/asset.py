@@ -4,22 +4,16 @@ import datetime as dt
 from typing import Final
 
 import dagster as dg
-import numpy.typing as npt
 import polars as pl
 
-from assets.books.rebuild import applied
 from assets.calendar import Calendar
-from assets.curves.model import cross_fitted, predict
-from assets.curves.window import read_window
 from assets.desk import PRICE_UNIT, Desk
-from assets.features.indicators import indicators
-from assets.fills.errors import FillsError
-from assets.fills.replay import Session, make_session
+from assets.fills.account import faults
 from assets.fills.schema import Equity, Fills, Orders, QuotingPolicy, TuningTrials
 from assets.fills.simulate import nothing, simulate
-from assets.fills.tape import make_tape
 from assets.fills.tune import policy_of, tune, winner
-from assets.lake import Lake
+from assets.fills.window import read_records, read_training_sessions
+from assets.lake import Lake, LakeError
 from assets.shell import OWNERS, contract_check, told
 
 CODE_VERSION: Final = "1"
@@ -46,11 +40,12 @@ def quoting_policy(desk: Desk) -> dg.AssetsDefinition:
     def asset(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         period = dt.date.fromisoformat(context.partition_key)
         with told():
-            trials = tune(_training_sessions(desk, period), market=desk.markets[market], trading=desk.trading)
-            best = winner(trials)
+            trials = tune(read_training_sessions(desk, lake, period), market=desk.markets[market], trading=desk.trading)
+            window = calendar.training_sessions(period)
+            best = winner(trials).with_columns(first_session=pl.lit(window[0]), last_session=pl.lit(window[-1]))
             lake.write("tuning_trials", trials, TuningTrials, market=market, period=period)
             lake.write("quoting_policy", best, QuotingPolicy, market=market, period=period)
-        return dg.MaterializeResult(metadata={name: float(value) for name, value in best.row(0, named=True).items()})
+        return dg.MaterializeResult(metadata=best.select(pl.selectors.numeric().cast(pl.Float64)).row(0, named=True))
 
     return asset
 
@@ -81,7 +76,7 @@ def simulated_fills(desk: Desk) -> dg.AssetsDefinition:
             if window is not None:
                 moves = lake.read("predictions", market=market, session=session)
                 traded = simulate(
-                    _records(lake, market, session),
+                    read_records(lake, market, session),
                     moves["ts_event"].to_numpy(),
                     moves["prediction"].to_numpy(),
                     market=desk.markets[market],
@@ -114,66 +109,23 @@ def checks(desk: Desk, market: str) -> list[dg.AssetChecksDefinition]:
         contract_check(desk, market, "orders", Orders, "traded", asset="simulated_fills"),
         contract_check(desk, market, "fills", Fills, "traded", asset="simulated_fills"),
         contract_check(desk, market, "equity", Equity, "traded", asset="simulated_fills"),
-        _account_check(desk),
+        _account_check(desk, market),
     ]
 
 
-def _account_check(desk: Desk) -> dg.AssetChecksDefinition:
+def _account_check(desk: Desk, market: str) -> dg.AssetChecksDefinition:
     @dg.asset_check(
-        asset=dg.AssetKey([desk.traded, "simulated_fills"]),
+        asset=dg.AssetKey([market, "simulated_fills"]),
         name="account_follows_from_fills",
-        description="Position is the sum of the fills, cash what they cost with fees, and the position limit was never passed.",
+        description="Position is the sum of the fills, cash what they cost; no order filled beyond its size, no limit was passed.",
         partitions_def=Calendar(desk).traded_partitions,
     )
     def held(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
-        fills = Lake(desk.lake).read("fills", market=desk.traded, session=context.partition_key)
-        market = desk.markets[desk.traded]
-        ticks = pl.col("price") // market.tick
-        held = fills.with_columns(
-            told_position=(pl.col("side") * pl.col("quantity")).cum_sum(),
-            told_cash=(-pl.col("side") * pl.col("quantity") * ticks * market.tick_value - pl.col("fee")).cum_sum(),
-        )
-        wrong = held.filter((pl.col("position") != pl.col("told_position")) | (pl.col("cash") != pl.col("told_cash"))).height
-        most = int(fills["position"].abs().max() or 0)  # type: ignore[arg-type]
-        kept = wrong == 0 and most <= desk.trading.max_position
-        return dg.AssetCheckResult(passed=kept, metadata={"wrong_rows": wrong, "largest_position": most})
+        lake, keys = Lake(desk.lake), {"market": market, "session": context.partition_key}
+        try:
+            found = faults(lake.read("orders", **keys), lake.read("fills", **keys), desk.markets[market], desk.trading)
+        except LakeError as error:
+            found = [str(error)]
+        return dg.AssetCheckResult(passed=not found, description="; ".join(found) or None)
 
     return held
-
-
-def _records(lake: Lake, market: str, session: dt.date) -> pl.DataFrame:
-    return applied(lake.read("raw_ticks", market=market, session=session), lake.read("quarantine", market=market, session=session))
-
-
-def _training_sessions(desk: Desk, period: dt.date) -> list[Session]:
-    """The window's sessions with the predictions of curves that were fitted without the session's own week."""
-    market, calendar, lake = desk.traded, Calendar(desk), Lake(desk.lake)
-    window = calendar.training_sessions(period)
-    statistics = read_window(lake, market, window)
-    folds = _folds(list(statistics))
-    if len(folds) < 2:
-        raise FillsError(f"period {period} has {len(folds)} training sessions with data: tuning needs two, to predict each without itself")
-    models = cross_fitted(statistics, folds, indicators(desk.leaders), horizon_ns=desk.horizon_ns)
-    return [
-        _session(desk, day, predict(model, features), features)
-        for fold, model in zip(folds, models, strict=True)
-        for day, features in _tables(desk, fold)
-    ]
-
-
-def _folds(sessions: list[dt.date]) -> list[list[dt.date]]:
-    weeks: dict[dt.date, list[dt.date]] = {}
-    for session in sessions:
-        weeks.setdefault(session - dt.timedelta(days=session.weekday()), []).append(session)
-    return list(weeks.values()) if len(weeks) > 1 else [[session] for session in sessions]
-
-
-def _tables(desk: Desk, sessions: list[dt.date]) -> list[tuple[dt.date, pl.DataFrame]]:
-    return [(day, Lake(desk.lake).read("feature_table", market=desk.traded, session=day)) for day in sessions]
-
-
-def _session(desk: Desk, day: dt.date, signal: npt.NDArray, features: pl.DataFrame) -> Session:
-    market, window = desk.markets[desk.traded], Calendar(desk).window(desk.traded, day)
-    if window is None:
-        raise FillsError(f"{desk.traded} has statistics for {day}, which its calendar calls a holiday: materialise the session anew")
-    return make_session(make_tape(_records(Lake(desk.lake), desk.traded, day), market), features["ts_event"].to_numpy(), signal, window)

@@ -51,10 +51,10 @@ def advance(rows: np.ndarray, r: Int, until: Int, room: Room) -> Int:
 @kernel
 def _meet(row: Any, room: Room) -> None:
     """What a row of the tape does to our resting orders."""
-    state, orders, side, px, size = room.state, room.orders, row.side, row.px, row.size
+    state, orders, side, px, size = room.state, room.orders, np.int64(row.side), np.int64(row.px), np.int64(row.size)
     if row.kind == ADDED:
         # Met by an order of ours on the other side; ahead of one on its own side only if a snapshot restored it.
-        room.ladder[side, px, TAKEN] += _share(1 - side, px, size, LAST, row.ts, room)
+        room.ladder[side, px, TAKEN] += _share(1 - side, px, size, np.int64(LAST), row.ts, room)
         for j in range(state.count[side]):
             order = orders[state.resting[side, j]]
             if order.px == px and row.priority < order.priority:
@@ -74,7 +74,7 @@ def _meet(row: Any, room: Room) -> None:
                 order = orders[state.resting[s, j]]
                 order.ahead, order.priority = 0, row.priority + 1
     else:
-        _share(side, px, size, row.priority, row.ts, room)
+        _share(side, px, size, np.int64(row.priority), row.ts, room)
 
 
 @kernel

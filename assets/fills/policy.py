@@ -37,7 +37,7 @@ class Policy(NamedTuple):
     threshold: float = 0.4
     """Ticks: an order stands where the score is above this."""
     prediction_weight: float = 1.0
-    level_weight: float = 0.05
+    level_weight: float = -0.05
     ahead_weight: float = -0.1
     behind_weight: float = 0.05
     hysteresis: float = 0.2

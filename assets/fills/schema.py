@@ -70,6 +70,8 @@ class QuotingPolicy(pa.DataFrameModel):
     behind_weight: pl.Float64
     hysteresis: pl.Float64 = pa.Field(ge=0, description="An order once sent stays until its score is this much below the threshold")
     net_pnl_train: pl.Float64 = pa.Field(description="Currency, on the training sessions")
+    first_session: pl.Date = pa.Field(description="First of the training window")
+    last_session: pl.Date
 
 
 class TuningTrials(pa.DataFrameModel):

@@ -75,7 +75,7 @@ def make_tape(records: pl.DataFrame, market: Market) -> Tape:
     """
     if "order_id" not in records.columns:
         raise FillsError(f"{market.symbol}: records without order ids cannot tell an exact queue: use a source of schema mbo")
-    _, order = np.unique(records["order_id"].to_numpy(), return_inverse=True)
+    ids, order = np.unique(records["order_id"].to_numpy(), return_inverse=True)
     price, ticks = records["price"].to_numpy(), np.zeros(records.height, np.int64)
     priced = (price != mbo.UNDEF_PRICE) & (records["action"].to_numpy() != mbo.CLEAR)
     np.floor_divide(price, market.tick, out=ticks, where=priced)
@@ -96,9 +96,10 @@ def make_tape(records: pl.DataFrame, market: Market) -> Tape:
         np.array(records["size"], np.int64),
         order.astype(np.int64),
         np.array(records["flags"]),
+        len(ids),
         top - base + 1,
     )
-    return Tape(rows, base, top - base + 1)
+    return Tape(rows.copy(), base, top - base + 1)
 
 
 def double_mids(tape: Tape) -> npt.NDArray[np.int64]:
@@ -120,16 +121,17 @@ def _resolve(
     size: np.ndarray,
     order: np.ndarray,
     flags: np.ndarray,
+    known: int,
     width: int,
 ) -> np.ndarray:
     n = len(ts)
     rows = np.empty(3 * n + 1, ROW)  # a modify can be two, the first add of a snapshot too
     k = 0
-    known = order.max() + 1 if n else 0
     open_size, filled = np.zeros(known, np.int64), np.zeros(known, np.int64)
     open_px, open_side, priority = np.empty(known, np.int64), np.empty(known, np.int64), np.empty(known, np.int64)
     ladder = np.zeros((2, width), np.int64)
-    book = np.array([-1, width, 0, 0])  # best bid, best ask, contracts bid, contracts offered
+    book = np.zeros(4, np.int64)  # best bid, best ask, contracts bid, contracts offered
+    book[BID], book[ASK] = -1, width
     unexplained, trade_px, trade_side = 0, 0, BID
     in_snapshot = False
 
@@ -145,8 +147,11 @@ def _resolve(
             restored = 0
             while i + restored < n and (restored == 0 or flags[i + restored] & mbo.F_SNAPSHOT):
                 restored += 1
-            open_size[:], filled[:], ladder[:] = 0, 0, 0
-            book[:] = -1, width, 0, 0
+            open_size[:] = 0
+            filled[:] = 0
+            ladder[:] = 0
+            book[:] = 0
+            book[BID], book[ASK] = -1, width
             k = _write(rows, k, ts[i], CLEARED, BID, 0, 0, k + restored, book, width)
         in_snapshot = snapshot
         if what == mbo.TRADE:
@@ -179,7 +184,7 @@ def _resolve(
             k = _write(rows, k, ts[i], ADDED, open_side[o], px[i], joined, k, book, width)
     if unexplained:
         k = _write(rows, k, ts[n - 1], TRADED, trade_side, trade_px, unexplained, LAST, book, width)
-    return rows[:k].copy()
+    return rows[:k]
 
 
 @njit(cache=True)

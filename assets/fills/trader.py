@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from assets.books.codes import ASK, BID, Int
+from assets.books.codes import BID, Int
 from assets.fills.policy import INSIDE, LEVELS, score
 from assets.fills.wire import (
     CANCEL,
@@ -74,8 +74,8 @@ def decide(row: Any, ts: Int, prediction: float, room: Room) -> None:
     if state.stopped:
         _flatten(room)
     elif quoted:
-        _quote(BID, room)
-        _quote(ASK, room)
+        for side in range(2):
+            _quote(side, room)
 
 
 @kernel

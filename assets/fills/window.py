@@ -1,0 +1,67 @@
+"""What the floor reads from the lake: a session's applied records, and the training sessions of a period.
+
+A training session is replayed with predictions of curves whose values were fitted without its own week, so that the
+policy is not chosen on predictions better than those it will trade on.
+"""
+
+import datetime as dt
+from collections.abc import Sequence
+
+import polars as pl
+
+from assets.books.rebuild import applied
+from assets.calendar import Calendar
+from assets.curves.model import cross_fitted, predict
+from assets.curves.window import read_window
+from assets.desk import Desk
+from assets.features.indicators import indicators
+from assets.fills.errors import FillsError
+from assets.fills.replay import Session, make_session
+from assets.fills.tape import make_tape
+from assets.lake import Lake
+
+_COLUMNS = ["ts_event", "action", "side", "price", "size", "order_id", "flags"]
+
+
+def read_records(lake: Lake, market: str, session: dt.date) -> pl.DataFrame:
+    """The records of a session that were applied to its book.
+
+    Raises:
+        LakeError: `raw_ticks` or `quarantine` of the session is not in the lake.
+    """
+    keys: dict[str, dt.date | str] = {"market": market, "session": session}
+    return applied(lake.read("raw_ticks", _COLUMNS, **keys), lake.read("quarantine", ["row", "reason"], **keys))
+
+
+def read_training_sessions(desk: Desk, lake: Lake, period: dt.date) -> list[Session]:
+    """The sessions of a period's training window, in their order; holidays are left out.
+
+    Raises:
+        FillsError: there are not two sessions, so that none could be predicted without itself.
+        CurvesError: sessions of the window have no `curve_statistics`; the message names them.
+        LakeError: another table of a session is not in the lake.
+    """
+    market, calendar, chosen = desk.traded, Calendar(desk), indicators(desk.leaders)
+    statistics = read_window(lake, market, calendar.training_sessions(period))
+    folds = _folds(list(statistics))
+    if len(folds) < 2:
+        raise FillsError(f"period {period} has {len(folds)} training sessions with data: tuning needs two, to predict each without itself")
+    models = cross_fitted(statistics, folds, chosen, horizon_ns=desk.horizon_ns)
+    sessions = []
+    for fold, model in zip(folds, models, strict=True):
+        for day in fold:
+            window = calendar.window(market, day)
+            if window is None:
+                raise FillsError(f"{market} has statistics for {day}, which its calendar calls a holiday: materialise the session anew")
+            features = lake.read("feature_table", ["ts_event", *(i.name for i in chosen)], market=market, session=day)
+            tape = make_tape(read_records(lake, market, day), desk.markets[market])
+            sessions.append(make_session(tape, features["ts_event"].to_numpy(), predict(model, features), window))
+    return sessions
+
+
+def _folds(sessions: Sequence[dt.date]) -> list[list[dt.date]]:
+    """The weeks of the sessions, or each session by itself where they are of one week."""
+    weeks: dict[dt.date, list[dt.date]] = {}
+    for session in sessions:
+        weeks.setdefault(session - dt.timedelta(days=session.weekday()), []).append(session)
+    return list(weeks.values()) if len(weeks) > 1 else [[session] for session in sessions]
