@@ -54,7 +54,7 @@ def cancel(book: Book, order_id: np.uint64, side: Int, size: Int) -> Int:
     place = entry(book, order_id)
     if place < 0:
         return codes.UNKNOWN_ORDER
-    order = book.table[place].order
+    order = np.int64(book.table[place])
     if side >= 0 and side != book.levels[book.orders[order].level].side:
         return codes.WRONG_SIDE
     left = book.orders[order].quantity - size

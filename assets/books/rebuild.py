@@ -9,9 +9,9 @@ import polars as pl
 from assets.books import codes, events
 from assets.books.events import Events, beginning, new_events
 from assets.books.quotes import all_trades, frozen, levels_of, quotes_of, replay_quotes
-from assets.books.replay import Records, finish, new_levels, replay
+from assets.books.replay import Records, expand, finish, new_changes, new_levels, replay
 from assets.books.schema import BOOK_COLUMNS, LEVELS, Quarantine
-from assets.books.storage import grown, new_book
+from assets.books.storage import grown, is_full, new_book
 
 _AGGRESSOR: Final = {codes.SIDE_BID: 1, codes.SIDE_ASK: -1}
 _HEAD: Final = ("ts_event", "ts_recv", "row", "records")
@@ -39,7 +39,7 @@ def rebuild(raw: pl.DataFrame, *, open_ns: int | None = None, close_ns: int | No
         raw: `raw_ticks` of one instrument, in the order of its files.
         open_ns: of continuous trading, UTC nanoseconds, inclusive.
         close_ns: exclusive; None: as far as the records go.
-        capacity: orders that the book has room for at first; it grows.
+        capacity: orders that the book has room for at first; it grows, and the work is the same.
     """
     raw, now = raw.rechunk(), beginning(open_ns, close_ns)
     found, levels = _exact(raw, now, capacity) if "order_id" in raw.columns else _quoted(raw, now)
@@ -64,11 +64,13 @@ def applied(raw: pl.DataFrame, quarantine: pl.DataFrame) -> pl.DataFrame:
 def _exact(raw: pl.DataFrame, now: np.ndarray, capacity: int) -> tuple[Events, list[pl.Series]]:
     records = Records(*(frozen(raw[name]) for name in Records._fields))
     most = _most_events(records.flags)
-    found, levels, book = new_events(most, raw.height), new_levels(most), new_book(capacity)
+    found, levels, changes, book = new_events(most, raw.height), new_levels(most), new_changes(1 + capacity // 4), new_book(capacity)
     places = np.empty((int(np.count_nonzero(records.action == codes.FILL)), 3), np.int64)
-    while replay(book, records, found, levels, places, now) < raw.height:
-        book = grown(book)
-    finish(book, records, found, levels, places, now)
+    while replay(book, records, found, changes, places, now) < raw.height:
+        expand(changes, levels, now)
+        book = grown(book) if is_full(book) else book
+    finish(book, records, found, changes, places, now)
+    expand(changes, levels, now)
     rows, columns = int(now[events.ROWS]), {}
     for column in range(2 * LEVELS):
         side, level = "bid" if column < LEVELS else "ask", column % LEVELS

@@ -1,11 +1,11 @@
 """The pass over market-by-order records: every record to the book, every completed event to a row of ten levels.
 
-One pass of a numba kernel over column arrays. The output columns are dense, yet an event changes few of their cells:
-each of the sixty remembers the row since which its value stands, and is written in one stretch when
-the value changes, so the work follows what changed and not the width of the table.
+One pass of a numba kernel over column arrays. The output has sixty columns of levels, yet an event changes about
+three of their cells. So the pass only logs what changed, a log a column, and `expand` writes
+the columns from the logs, each in one go: the work follows what changed, and memory is written in order.
 """
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 
@@ -17,9 +17,11 @@ from assets.books.events import (
     EVENT_LAST,
     FILLS,
     FRONT,
+    LOG_FULL,
     PENDING,
     RECORD,
     ROWS,
+    WRITTEN,
     Events,
     following,
     in_auction,
@@ -48,8 +50,23 @@ class Records(NamedTuple):
     sequence: np.ndarray
 
 
+class Changes(NamedTuple):
+    """The logs: cell c of an event is kind * 2 * LEVELS + side * LEVELS + level; kinds are price, size and count."""
+
+    row: np.ndarray
+    """uint32[60, n]: the event's row."""
+    value: np.ndarray
+    """int64[60, n]: what the cell is from that row on; a price is 0 where the level is empty."""
+    entries: np.ndarray
+    """int64[60]: how many each log has."""
+    latest: np.ndarray
+    """int64[60]: what each cell is now."""
+    written: np.ndarray
+    """int64[60]: what each cell was in the last row that `expand` wrote."""
+
+
 class Levels(NamedTuple):
-    """The ten levels of each published event; a column a level, bids first, best first."""
+    """The ten levels of each published event, a row a level: bids first, best first."""
 
     prices: np.ndarray
     """int64[2 * LEVELS, rows]; 0 where the level is empty."""
@@ -57,35 +74,42 @@ class Levels(NamedTuple):
     """uint32[2 * LEVELS, rows]."""
     counts: np.ndarray
     """uint32[2 * LEVELS, rows]; 0 where the level is empty."""
-    value: np.ndarray
-    """int64[3, 2 * LEVELS]: price, size, count that stand in a column now."""
-    since: np.ndarray
-    """int64[3, 2 * LEVELS]: the row from which they do."""
+
+
+_CELLS: Final = 6 * LEVELS
+_SPARE: Final = 3
+"""Events that a pass may still close once a log is called full: two with its last record, and one at the end."""
+
+
+def new_changes(length: int) -> Changes:
+    """Empty logs, each for this many changes: 4096 make 3 MB, near what a core's second cache holds."""
+    return Changes(
+        np.empty((_CELLS, length + _SPARE), np.uint32),
+        np.empty((_CELLS, length + _SPARE), np.int64),
+        np.zeros(_CELLS, np.int64),
+        np.zeros(_CELLS, np.int64),
+        np.zeros(_CELLS, np.int64),
+    )
 
 
 def new_levels(rows: int) -> Levels:
     """Room for this many published events."""
-    return Levels(
-        np.empty((2 * LEVELS, rows), np.int64),
-        np.empty((2 * LEVELS, rows), np.uint32),
-        np.empty((2 * LEVELS, rows), np.uint32),
-        np.zeros((3, 2 * LEVELS), np.int64),
-        np.zeros((3, 2 * LEVELS), np.int64),
-    )
+    shape = (2 * LEVELS, rows)
+    return Levels(np.empty(shape, np.int64), np.empty(shape, np.uint32), np.empty(shape, np.uint32))
 
 
 @kernel
-def replay(book: Book, records: Records, events: Events, levels: Levels, places: np.ndarray, now: np.ndarray) -> Int:
-    """Apply records until they end or the book is full; returns how many are done in all.
+def replay(book: Book, records: Records, events: Events, changes: Changes, places: np.ndarray, now: np.ndarray) -> Int:
+    """Apply records until they end or the book or a log is full; returns how many are done in all.
 
     `places` is int64[fills, 3]: room for the side, price and priority of the orders that an event fills.
     """
     for i in range(now[RECORD], records.action.size):
-        if is_full(book):
+        if is_full(book) or now[LOG_FULL]:
             break
         flags = records.flags[i]
         if now[EVENT_KEPT] > 0 and not flags & codes.F_SNAPSHOT and records.flags[now[EVENT_LAST]] & codes.F_SNAPSHOT:
-            _complete(book, records, events, levels, places, now, i)  # a snapshot that did not mark its end
+            _complete(book, records, events, changes, places, now, i)  # a snapshot that did not mark its end
         code = stamps(records, now, i)
         if code == KEPT:
             code = apply(book, records.action[i], records.side[i], records.price[i], records.size[i], records.order_id[i], flags)
@@ -94,21 +118,45 @@ def replay(book: Book, records: Records, events: Events, levels: Levels, places:
         unknown = code == codes.UNKNOWN_ORDER and records.action[i] != codes.FILL
         note(records, events, now, i, code, unknown and _is_near(book, records.side[i], records.price[i]))
         if flags & codes.F_LAST and code != codes.OUT_OF_SEQUENCE:
-            _complete(book, records, events, levels, places, now, i + 1)
+            _complete(book, records, events, changes, places, now, i + 1)
         now[RECORD] = i + 1
     return now[RECORD]
 
 
 @kernel
-def finish(book: Book, records: Records, events: Events, levels: Levels, places: np.ndarray, now: np.ndarray) -> None:
-    """After the last record: a snapshot is complete, what else no F_LAST closed is not; standing values are written out."""
+def finish(book: Book, records: Records, events: Events, changes: Changes, places: np.ndarray, now: np.ndarray) -> None:
+    """After the last record: a snapshot is complete, what else no F_LAST closed is not."""
     if now[EVENT_KEPT] > 0 and records.flags[now[EVENT_LAST]] & codes.F_SNAPSHOT:
-        _complete(book, records, events, levels, places, now, records.action.size)
+        _complete(book, records, events, changes, places, now, records.action.size)
     else:
         refuse(events, now, records.action.size, codes.UNFINISHED)
-    for kind in range(3):
-        for column in range(2 * LEVELS):
-            _write(levels, kind, column, now[ROWS])
+
+
+@kernel
+def expand(changes: Changes, levels: Levels, now: np.ndarray) -> None:
+    """Write the columns of levels up to the rows published so far, and empty the logs."""
+    end = now[ROWS]
+    for cell in range(_CELLS):
+        row, value = now[WRITTEN], changes.written[cell]
+        for k in range(changes.entries[cell]):
+            _fill(levels, cell, row, np.int64(changes.row[cell, k]), value)
+            row, value = np.int64(changes.row[cell, k]), changes.value[cell, k]
+        _fill(levels, cell, row, end, value)
+        changes.written[cell] = value
+        changes.entries[cell] = 0
+    now[WRITTEN] = end
+    now[LOG_FULL] = 0
+
+
+@kernel
+def _fill(levels: Levels, cell: Int, begin: Int, end: Int, value: Int) -> None:
+    kind, column = cell // (2 * LEVELS), cell % (2 * LEVELS)
+    if kind == 0:
+        levels.prices[column, begin:end] = value
+    elif kind == 1:
+        levels.sizes[column, begin:end] = value
+    else:
+        levels.counts[column, begin:end] = value
 
 
 @kernel
@@ -147,45 +195,34 @@ def _judge_fills(book: Book, places: np.ndarray, now: np.ndarray) -> None:
 
 
 @kernel
-def _complete(book: Book, records: Records, events: Events, levels: Levels, places: np.ndarray, now: np.ndarray, end: Int) -> None:
+def _complete(book: Book, records: Records, events: Events, changes: Changes, places: np.ndarray, now: np.ndarray, end: Int) -> None:
     """Close the event that ends before record `end`: publish its book, or refuse its records."""
     _judge_fills(book, places, now)
     if judge(events, now, end, best(book, codes.BID), best(book, codes.ASK)):
-        _publish_levels(book, levels, now[ROWS])
+        _log_levels(book, changes, now)
         publish(records, events, now)
     following(now, end)
 
 
 @kernel
-def _publish_levels(book: Book, levels: Levels, row: Int) -> None:
-    """End the stretches of the cells that have changed since the last row."""
-    value = levels.value
+def _log_levels(book: Book, changes: Changes, now: np.ndarray) -> None:
+    """Log the cells that differ from the last row's."""
     for side in range(2):
         first, last = changed(book, side)
         for rank in range(first, last + 1):
-            column = side * LEVELS + rank
             price, size, count = depth(book, side, rank)
-            if count == 0:
-                price = 0
-            if value[0, column] != price:
-                _write(levels, 0, column, row)
-                value[0, column] = price
-            if value[1, column] != size:
-                _write(levels, 1, column, row)
-                value[1, column] = size
-            if value[2, column] != count:
-                _write(levels, 2, column, row)
-                value[2, column] = count
+            column = side * LEVELS + rank
+            _log(changes, now, column, price if count else 0)
+            _log(changes, now, 2 * LEVELS + column, size)
+            _log(changes, now, 4 * LEVELS + column, count)
 
 
 @kernel
-def _write(levels: Levels, kind: Int, column: Int, row: Int) -> None:
-    """Write the value that stands in a column, from the row since which it does to the one before `row`."""
-    begin, value = levels.since[kind, column], levels.value[kind, column]
-    if kind == 0:
-        levels.prices[column, begin:row] = value
-    elif kind == 1:
-        levels.sizes[column, begin:row] = value
-    else:
-        levels.counts[column, begin:row] = value
-    levels.since[kind, column] = row
+def _log(changes: Changes, now: np.ndarray, cell: Int, value: Int) -> None:
+    if changes.latest[cell] != value:
+        entry = changes.entries[cell]
+        changes.row[cell, entry] = now[ROWS]
+        changes.value[cell, entry] = value
+        changes.latest[cell] = value
+        changes.entries[cell] = entry + 1
+        now[LOG_FULL] |= entry + 1 >= changes.row.shape[1] - _SPARE

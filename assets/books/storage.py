@@ -13,16 +13,22 @@ from assets.books.codes import BID, Int
 from assets.books.compiled import kernel
 
 ORDER: Final = np.dtype(
-    [("priority", "i8"), ("level", "i4"), ("quantity", "i4"), ("before", "i4"), ("behind", "i4"), ("filled", "i4"), ("event", "i4")]
+    [
+        ("id", "u8"),
+        ("priority", "i8"),
+        ("level", "i4"),
+        ("quantity", "i4"),
+        ("before", "i4"),
+        ("behind", "i4"),
+        ("filled", "i4"),
+        ("event", "i4"),
+    ]
 )
-"""An order: its place in time (smaller stands before), its level, contracts, neighbours in the queue,
+"""An order: its id, its place in time (smaller stands before), its level, contracts, neighbours in the queue,
 and the contracts filled in the event numbered `event` but not yet taken off the book."""
 
 LEVEL: Final = np.dtype([("price", "i8"), ("quantity", "i8"), ("count", "i4"), ("side", "i4"), ("first", "i4"), ("last", "i4")])
 """A price with at least one order: contracts, orders, side, and both ends of the queue."""
-
-ENTRY: Final = np.dtype([("id", "u8"), ("order", "i8")])
-"""A place of the hash table: order id and index of the order, -1 where empty."""
 
 # Places of Book.state. The first two are the numbers of levels, so that a side is its own place.
 _ORDERS, _ORDER_TOP, _ORDER_FREE, _LEVEL_TOP, _LEVEL_FREE, _SHIFT = 2, 3, 4, 5, 6, 7
@@ -42,7 +48,13 @@ TOP: Final = 10
 """Levels a side whose changes are tracked for the output."""
 
 _GOLDEN: Final = np.uint64(0x9E3779B97F4A7C15)
-"""2**64 over the golden ratio: multiplicative hashing spreads the runs of consecutive ids."""
+"""2**64 over the golden ratio, for multiplicative hashing."""
+
+_NEIGHBOURS: Final = np.uint64(3)
+"""Ids that differ in these bits only are hashed side by side: venues count orders up, so the next one's place is in the cache."""
+
+_SPARSE: Final = 4
+"""Places of the table for each order that the book has room for: an empty one is found at once."""
 
 
 class Book(NamedTuple):
@@ -57,23 +69,22 @@ class Book(NamedTuple):
     slots: np.ndarray
     """int32[2, n]: the level of each key."""
     table: np.ndarray
-    """ENTRY records, open addressing with linear probing."""
+    """int32: a hash table of indices into `orders`, -1 where empty; open addressing with linear probing."""
     state: np.ndarray
     """int64: numbers of levels, bids then asks, and counters."""
 
 
 def new_book(capacity: int = 1 << 14) -> Book:
     """An empty book with room for `capacity` orders; `grown` makes it larger."""
-    bits = max(4, (2 * capacity - 1).bit_length())
+    bits = max(4, (_SPARSE * capacity - 1).bit_length())
     book = Book(
         orders=np.empty(capacity, ORDER),
         levels=np.empty(capacity, LEVEL),
         keys=np.empty((2, capacity), np.int64),
         slots=np.empty((2, capacity), np.int32),
-        table=np.empty(1 << bits, ENTRY),
+        table=np.full(1 << bits, -1, np.int32),
         state=np.zeros(_PLACES, np.int64),
     )
-    book.table["order"] = -1
     book.state[_SHIFT] = 64 - bits
     book.state[[_ORDER_FREE, _LEVEL_FREE]] = -1
     book.state[[LOW, LOW + 1]] = TOP
@@ -96,9 +107,9 @@ def grown(book: Book) -> Book:
 
 @kernel
 def _rehash(book: Book, larger: Book) -> None:
-    for one in book.table:
-        if one.order >= 0:
-            _remember(larger, one.id, one.order)
+    for order in book.table:
+        if order >= 0:
+            _remember(larger, book.orders[order].id, order)
 
 
 @kernel
@@ -112,7 +123,8 @@ def is_full(book: Book) -> bool:
 
 @kernel
 def _home(book: Book, order_id: np.uint64) -> Int:
-    return np.int64((order_id * _GOLDEN) >> np.uint64(book.state[_SHIFT]))
+    scattered = ((order_id & ~_NEIGHBOURS) * _GOLDEN) >> np.uint64(book.state[_SHIFT])
+    return np.int64((scattered & ~_NEIGHBOURS) | (order_id & _NEIGHBOURS))
 
 
 @kernel
@@ -120,8 +132,8 @@ def entry(book: Book, order_id: np.uint64) -> Int:
     """Place of an id in the table, or -1."""
     mask = book.table.size - 1
     place = _home(book, order_id)
-    while book.table[place].order >= 0:
-        if book.table[place].id == order_id:
+    while book.table[place] >= 0:
+        if book.orders[book.table[place]].id == order_id:
             return place
         place = (place + 1) & mask
     return -1
@@ -131,10 +143,10 @@ def entry(book: Book, order_id: np.uint64) -> Int:
 def _remember(book: Book, order_id: np.uint64, order: Int) -> None:
     mask = book.table.size - 1
     place = _home(book, order_id)
-    while book.table[place].order >= 0:
+    while book.table[place] >= 0:
         place = (place + 1) & mask
-    book.table[place].id = order_id
-    book.table[place].order = order
+    book.table[place] = order
+    book.orders[order].id = order_id
 
 
 @kernel
@@ -142,20 +154,19 @@ def _forget(book: Book, hole: Int) -> None:
     """Empty a place and close the gap, so that no probe ends early and no tombstone stays."""
     mask = book.table.size - 1
     place = (hole + 1) & mask
-    while book.table[place].order >= 0:
-        if ((place - _home(book, book.table[place].id)) & mask) >= ((place - hole) & mask):
-            book.table[hole].id = book.table[place].id
-            book.table[hole].order = book.table[place].order
+    while book.table[place] >= 0:
+        if ((place - _home(book, book.orders[book.table[place]].id)) & mask) >= ((place - hole) & mask):
+            book.table[hole] = book.table[place]
             hole = place
         place = (place + 1) & mask
-    book.table[hole].order = -1
+    book.table[hole] = -1
 
 
 @kernel
 def find(book: Book, order_id: np.uint64) -> Int:
     """Index into `book.orders` of the order with this uint64 id, or -1."""
     place = entry(book, order_id)
-    return book.table[place].order if place >= 0 else -1
+    return np.int64(book.table[place]) if place >= 0 else -1
 
 
 @kernel
@@ -176,7 +187,7 @@ def new_order(book: Book, order_id: np.uint64) -> Int:
 @kernel
 def free_order(book: Book, place: Int) -> None:
     """Give back the order at a place of the table, once it is out of its queue."""
-    order = book.table[place].order
+    order = np.int64(book.table[place])
     _forget(book, place)
     book.orders[order].behind = book.state[_ORDER_FREE]
     book.state[_ORDER_FREE] = order
@@ -344,7 +355,7 @@ def clear(book: Book) -> None:
         _touch(book, side, 0, TOP - 1)
     if state[_ORDERS] > 0:
         for place in range(book.table.size):
-            book.table[place].order = -1
+            book.table[place] = -1
     state[_ORDERS] = 0
     state[_ORDER_TOP] = 0
     state[_LEVEL_TOP] = 0

@@ -98,7 +98,7 @@ def test_replaying_what_was_applied_gives_the_same_orders_in_the_same_queues(fra
         found.append(order["priority"])
         assert ("BA"[level["side"]], level["price"], order["quantity"]) == (side, price, size)
     assert found == sorted(found)
-    assert len(found) == np.count_nonzero(book.table["order"] >= 0)
+    assert len(found) == np.count_nonzero(book.table >= 0)
 
 
 @pytest.mark.parametrize(
