@@ -70,20 +70,23 @@ event could run past the end. More than the orders that one sweep can meet."""
 
 
 class Exchange(NamedTuple):
-    """One instrument's book and the tape of its records; arrays only, so that kernels take it whole."""
+    """One instrument's book and the tape of its records; arrays only, so that kernels take it whole.
+
+    One width of integer throughout, or numba compiles every function once for each mixture of widths.
+    """
 
     state: np.ndarray  # i64[7]
-    head: np.ndarray  # i32[levels], first order in the queue
-    tail: np.ndarray  # i32[levels]
+    head: np.ndarray  # i64[levels], first order in the queue
+    tail: np.ndarray  # i64[levels]
     volume: np.ndarray  # i64[levels], contracts
-    orders: np.ndarray  # i32[levels]
-    after: np.ndarray  # i32[slots], next in the queue
-    before: np.ndarray  # i32[slots]
-    level: np.ndarray  # i32[slots]
-    size: np.ndarray  # i32[slots], contracts left; 0 once gone
-    side: np.ndarray  # i8[slots]
-    live: np.ndarray  # i32[slots], the live orders in no order, for drawing one at random
-    place: np.ndarray  # i32[slots], where in `live`
+    orders: np.ndarray  # i64[levels]
+    after: np.ndarray  # i64[slots], next in the queue
+    before: np.ndarray  # i64[slots]
+    level: np.ndarray  # i64[slots]
+    size: np.ndarray  # i64[slots], contracts left; 0 once gone
+    side: np.ndarray  # i64[slots]
+    live: np.ndarray  # i64[slots], the live orders in no order, for drawing one at random
+    place: np.ndarray  # i64[slots], where in `live`
     tape: np.ndarray  # MBO[rows]; price holds the level, order_id the slot, ts_event the driver's clock
 
 
@@ -91,19 +94,19 @@ def new_exchange(levels: int, rows: int) -> Exchange:
     """An empty book of `levels` prices with room for `rows` records."""
     state = np.zeros(7, np.int64)
     state[BEST_BID], state[BEST_ASK] = -1, levels
-    none = np.full(levels, _NONE, np.int32)
-    zero = np.zeros(rows, np.int32)
+    none = np.full(levels, _NONE, np.int64)
+    zero = np.zeros(rows, np.int64)
     return Exchange(
         state,
         head=none,
         tail=none.copy(),
         volume=np.zeros(levels, np.int64),
-        orders=np.zeros(levels, np.int32),
+        orders=np.zeros(levels, np.int64),
         after=zero,
         before=zero.copy(),
         level=zero.copy(),
         size=zero.copy(),
-        side=np.zeros(rows, np.int8),
+        side=zero.copy(),
         live=zero.copy(),
         place=zero.copy(),
         tape=np.zeros(rows, MBO),

@@ -109,7 +109,7 @@ def run(x: Exchange, random: np.ndarray, rates: Rates, times: np.ndarray, steps:
         random: u64[1], the generator's state; drawn from, so changed.
         rates: of the order flow.
         times: f64[n], seconds at which the efficient price moves, never falling.
-        steps: i32[n], by how many eighths of a tick; above one eighth it is a jump.
+        steps: i64[n], by how many eighths of a tick; above one eighth it is a jump.
         length: seconds.
 
     Returns:

@@ -57,7 +57,7 @@ class Steps(NamedTuple):
     """Moves of an efficient price, in the order of their times. `size` counts eighths of a tick; above 1 it is a jump."""
 
     seconds: np.ndarray  # f64, wall seconds since the open
-    size: np.ndarray  # i32
+    size: np.ndarray  # i64
 
 
 def draw_steps(rng: np.random.Generator, clock: Clock, share: float, parameters: Parameters) -> Steps:
@@ -69,8 +69,8 @@ def draw_steps(rng: np.random.Generator, clock: Clock, share: float, parameters:
     jumps = rng.poisson(share * parameters.jumps * length)
     walk = (np.repeat(np.arange(_BLOCKS), counts) + rng.random(counts.sum())) * (length / _BLOCKS)
     times = np.concatenate([walk, rng.random(jumps) * length])
-    sizes = np.concatenate([np.ones(counts.sum(), np.int32), GRID * rng.choice(_JUMP_TICKS, jumps, p=_JUMP_CHANCE).astype(np.int32)])
-    signs = rng.integers(0, 2, times.size, dtype=np.int32) * 2 - 1
+    sizes = np.concatenate([np.ones(counts.sum(), np.int64), GRID * rng.choice(_JUMP_TICKS, jumps, p=_JUMP_CHANCE).astype(np.int64)])
+    signs = rng.integers(0, 2, times.size, dtype=np.int64) * 2 - 1
     return _sorted(clock.to_wall(times), sizes * signs)
 
 
