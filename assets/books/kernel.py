@@ -19,6 +19,7 @@ from assets.books.storage import (
     LOW,
     TAKER,
     TOP,
+    WHOLE,
     Book,
     clear,
     dequeue,
@@ -71,11 +72,12 @@ def modify(book: Book, order_id: np.uint64, side: Int, price: Int, size: Int) ->
     """New price and size of an order: a reduction at its price keeps its place, all else puts it last.
 
     The order's size is what its fills of this event have left: an iceberg that shows the same size again has grown.
+    In a session that began without a snapshot an unknown order is older than the session, and is added.
     Returns KEPT or the reason why the book was left alone.
     """
     order = find(book, order_id)
     if order < 0:
-        return codes.UNKNOWN_ORDER
+        return codes.UNKNOWN_ORDER if book.state[WHOLE] else add(book, order_id, side, price, size)
     at = book.levels[book.orders[order].level]
     if side != at.side:
         return codes.WRONG_SIDE

@@ -32,7 +32,7 @@ def reference(raw: pl.DataFrame, *, open_ns: int | None = None, close_ns: int | 
     event: list[int] = []
     kept: list[int] = []
     filled: dict[int, int] = {}
-    clock, last_sequence, taker, traded, in_snapshot = 0, -1, 0, False, False
+    clock, last_sequence, taker, traded, in_snapshot, whole = 0, -1, 0, False, False, False
     records = list(raw.iter_rows(named=True))
 
     def complete() -> None:
@@ -60,6 +60,9 @@ def reference(raw: pl.DataFrame, *, open_ns: int | None = None, close_ns: int | 
             if action == "A" and snapshot and not in_snapshot:
                 book.clear()
                 filled.clear()
+            whole = whole or action == "R" or (action == "A" and snapshot and not in_snapshot)
+            if action == "M" and order_id not in book and not whole:
+                action = "A"
             if action == "T":
                 traded, taker = True, order_id
             unknown = action == "F" and order_id not in book and order_id != taker

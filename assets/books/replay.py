@@ -33,7 +33,7 @@ from assets.books.events import (
 )
 from assets.books.kernel import apply, best, changed, depth, size_ahead
 from assets.books.schema import LEVELS
-from assets.books.storage import TAKER, Book, find, is_full
+from assets.books.storage import TAKER, WHOLE, Book, find, is_full
 
 
 class Records(NamedTuple):
@@ -111,11 +111,12 @@ def replay(book: Book, records: Records, events: Events, changes: Changes, place
         if now[EVENT_KEPT] > 0 and not flags & codes.F_SNAPSHOT and records.flags[now[EVENT_LAST]] & codes.F_SNAPSHOT:
             _complete(book, records, events, changes, places, now, i)  # a snapshot that did not mark its end
         code = stamps(records, now, i)
+        older = not book.state[WHOLE] and records.action[i] == codes.MODIFY and find(book, records.order_id[i]) < 0
         if code == KEPT:
             code = apply(book, records.action[i], records.side[i], records.price[i], records.size[i], records.order_id[i], flags)
         if code == KEPT and records.action[i] == codes.FILL:
             _remember_fill(book, records, places, now, i)
-        unknown = code == codes.UNKNOWN_ORDER and records.action[i] != codes.FILL
+        unknown = older or (code == codes.UNKNOWN_ORDER and records.action[i] != codes.FILL)
         note(records, events, now, i, code, unknown and _is_near(book, records.side[i], records.price[i]))
         if flags & codes.F_LAST and code != codes.OUT_OF_SEQUENCE:
             _complete(book, records, events, changes, places, now, i + 1)

@@ -40,9 +40,11 @@ TAKER: Final = 10
 """Order id of the last trade: the order that took."""
 EVENT: Final = 11
 """Number of the event that is under way."""
-LOW, HIGH = 12, 14
+WHOLE: Final = 12
+"""1 once a clear or a snapshot has been seen: from then on every order that stands is known."""
+LOW, HIGH = 13, 15
 """First and last rank that changed since `changed` was asked, a place for each side."""
-_PLACES: Final = 16
+_PLACES: Final = 17
 
 TOP: Final = 10
 """Levels a side whose changes are tracked for the output."""
@@ -350,6 +352,7 @@ def resize(book: Book, order: Int, quantity: Int) -> None:
 def clear(book: Book) -> None:
     """Take every order off the book."""
     state = book.state
+    state[WHOLE] = 1
     for side in range(2):
         state[side] = 0
         _touch(book, side, 0, TOP - 1)

@@ -63,11 +63,17 @@ def test_a_row_for_each_completed_event_with_its_ten_levels(frame):
     ],
 )
 def test_what_cannot_be_is_left_out_with_its_reason(frame, record, reason):
-    sound = [bid(1, size=10), ask(2), bid(3, price=90)]
-    raw = frame([*sound, record])
-    made = rebuild(raw, open_ns=0)
-    assert made.quarantine.select("row", "reason").rows() == [(3, reason)]
-    assert made.books["row"].to_list() == [0, 1, 2]
+    sound = [{"action": "R"}, bid(1, size=10), ask(2), bid(3, price=90)]
+    made = rebuild(frame([*sound, record]), open_ns=0)
+    assert made.quarantine.select("row", "reason").rows() == [(4, reason)]
+    assert made.books["row"].to_list() == [0, 1, 2, 3]
+
+
+def test_without_a_snapshot_an_order_that_is_modified_is_taken_up_and_the_book_is_doubted(frame):
+    older = {"action": "M", "order_id": 9, "side": "B", "price": 100, "size": 4}
+    made = rebuild(frame([bid(1), older, gone(9, "B") | {"size": 4}]))
+    assert made.books["bid_sz_00"].to_list() == [1, 5, 1]
+    assert made.quality.select("quarantined", "trusted_from").row(0) == (0, 2_000)
 
 
 def test_a_crossed_event_is_not_published_but_the_book_holds_it(frame):
