@@ -11,7 +11,7 @@ demo: $(READY)
 	$(BIN)/tickline demo --desk $(DESK)
 
 test: $(READY) lint
-	$(BIN)/pytest -n 2 --dist loadgroup
+	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 ui: $(READY)
 	$(BIN)/tickline ui --desk $(DESK)

@@ -74,11 +74,9 @@ def run_desk(desk_file: Path, on_progress: Callable[[Progress], None]) -> None:
     tasks = plan(desk)
     with open_instance(desk) as instance:
         instance.all_asset_keys()  # creates the stores before two workers try to at once
-        _side_by_side(desk_file, desk, _missing(instance, tasks), lambda: on_progress(_progress(instance, tasks)))
-    _side_by_side(desk_file, desk, {_PUBLISH: ()}, lambda: None)
-
-
-_PUBLISH: Final = Task("publish", "", ())
+        todo = _missing(instance, tasks)
+        publish = Task("publish", "", (), tuple(todo))
+        _side_by_side(desk_file, desk, {**todo, publish: ()}, lambda: on_progress(_progress(instance, tasks)))
 
 
 def _missing(instance: dg.DagsterInstance, tasks: Sequence[Task]) -> dict[Task, tuple[dg.AssetKey, ...]]:
@@ -124,8 +122,6 @@ def _side_by_side(desk_file: Path, desk: Desk, todo: Mapping[Task, tuple[dg.Asse
     for variable in _ONE_THREAD:
         os.environ.setdefault(variable, "1")
     beat()
-    if not todo:
-        return
     waiting, open_tasks = list(todo), set(todo)
     running: dict[Future[str | None], Task] = {}
     workers = min(desk.workers, len(todo))

@@ -53,13 +53,3 @@ def make_desk() -> MakeDesk:
         return path
 
     return write
-
-
-@pytest.fixture(scope="session")
-def desk_file(make_desk: MakeDesk, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Desk file of a small desk that has been run from ticks to reports."""
-    from pipelines.run import run_desk
-
-    path = make_desk(tmp_path_factory.mktemp("desk"))
-    run_desk(path, lambda _: None)
-    return path

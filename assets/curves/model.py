@@ -123,9 +123,7 @@ def cross_fitted(
         if not any(session in sessions for session in rest):
             raise CurvesError(f"without the sessions {min(fold)} to {max(fold)} nothing is left to fit on: the window needs more of them")
         parts = [sessions[session] for session in rest if session in sessions]
-        models.append(
-            fit(parts, indicators, horizon_ns=horizon_ns, first_session=rest[0], last_session=rest[-1], penalties=penalties)
-        )
+        models.append(fit(parts, indicators, horizon_ns=horizon_ns, first_session=rest[0], last_session=rest[-1], penalties=penalties))
     return models
 
 

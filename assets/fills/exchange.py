@@ -3,7 +3,7 @@
 What an order of ours gets:
 - it waits behind the contracts that rested at its price when it arrived; they are known by their priority, so a
   removal or a fill ahead of it moves it up and one behind it does not;
-- a trade at its price gives it what is left after those ahead; at a worse price, the trade's contracts;
+- a trade at its price or a worse one gives it what is left after those ahead, and no more than was traded;
 - several orders of ours share one trade's contracts, the better price first, then the earlier order;
 - an opposite order that comes to rest at its price or through it would have met it first: it gives its contracts;
 - what crosses on arrival takes the prices then standing, as many contracts as stand there; what we took is gone
@@ -67,7 +67,7 @@ def _meet(row: Any, room: Room) -> None:
             if row.priority == UNKNOWN:
                 order.ahead = min(order.ahead, room.ladder[side, px, STANDS])
             elif row.priority < order.priority:
-                order.ahead -= min(size, order.ahead)
+                order.ahead -= size
     elif row.kind == CLEARED:
         for s in range(2):
             for j in range(state.count[s]):
@@ -89,10 +89,10 @@ def _share(side: Int, px: Int, volume: Int, priority: Int, ts: Int, room: Room) 
         if better < 0:
             break
         if better == 0 and priority < order.priority:
-            order.ahead -= min(volume, order.ahead)
+            order.ahead -= volume
             j += 1
             continue
-        quantity = min(order.left, left if better > 0 else max(0, left - order.ahead))
+        quantity = min(order.left, max(0, left - order.ahead))
         if quantity > 0:
             left -= quantity
             _fill(o, quantity, order.px, True, ts, room)

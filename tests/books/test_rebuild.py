@@ -201,3 +201,19 @@ class TestRealSession:
         both = rebuild(pl.concat([real(ES_DAY_BEFORE), real(ES)]), open_ns=ES_OPEN)
         assert both.quarantine.filter(pl.col("reason") == "duplicate_order").is_empty()
         assert both.books[1:].drop("row").equals(alone.drop("row"))
+
+    def test_without_its_snapshot_the_touch_is_right_from_the_time_it_is_trusted(self, real):
+        """Not of every event: an order of before the file that nobody has touched cannot be known."""
+        raw = real(ES)
+        truth, made = rebuild(raw, open_ns=ES_OPEN).books, rebuild(raw[8_725:], open_ns=ES_OPEN)
+        trusted = made.quality["trusted_from"].item()
+        both = truth.join(made.books.with_columns(pl.col("row") + 8_725), on="row", suffix="_built")
+        after = both.filter(pl.col("ts_event") > trusted)
+        touch = ["bid_px_00", "bid_sz_00", "ask_px_00", "ask_sz_00"]
+        right = [
+            frame.select(pl.all_horizontal(pl.col(name) == pl.col(f"{name}_built") for name in touch)).to_series()
+            for frame in (both, after)
+        ]
+        assert after.height > 5_000
+        assert right[0].mean() < 0.95
+        assert right[1].mean() > 0.99

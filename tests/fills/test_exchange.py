@@ -32,6 +32,15 @@ def test_at_the_same_nanosecond_the_market_comes_first(hand, quiet):
     assert market.run(20).ahead(order) == 12
 
 
+def test_the_last_to_join_before_us_is_ahead(hand, quiet):
+    quiet.trade(18, SELL, 100, (1, 5)).add(19, BUY, 100, 2, 50).trade(30, SELL, 100, (50, 2))
+    market = hand.Wire(quiet)
+    order = market.send(0, BUY, 100)
+    assert market.run(25).ahead(order) == 2
+    assert market.run(40).ahead(order) == 0
+    assert market.fills == []
+
+
 def test_a_cancel_ahead_moves_us_up_and_a_cancel_behind_does_not(hand, quiet):
     market = hand.Wire(quiet.add(25, BUY, 100, 7, 50).cancel(30, 50, 3).cancel(31, 1, 2))
     order = market.send(0, BUY, 100)
@@ -161,6 +170,21 @@ def test_what_we_took_is_gone_until_the_market_renews_it(hand, quiet):
     assert [market.answer(k) for k in range(3)] == [wire.DONE, wire.CANCELLED, wire.CANCELLED]
 
 
+def test_what_has_left_since_we_took_it_does_not_hide_what_came_after(hand, quiet):
+    market = hand.Wire(quiet.cancel(30, 101, 3).add(31, SELL, 102, 3, 60))
+    market.send(0, BUY, 102, 5, immediate=True)
+    market.run(40)
+    market.send(40, BUY, 102, 9, immediate=True)
+    assert market.run(70).fills == [(20, BUY, 102, 5), (60, BUY, 102, 3)]
+
+
+def test_a_trade_at_a_worse_price_passes_over_us_with_those_ahead_of_us(hand, quiet):
+    """Hidden liquidity traded at 99 while five contracts stood before us at 100: it was not our turn."""
+    market = hand.Wire(quiet.trade(30, SELL, 99, unseen=5).trade(31, SELL, 99, unseen=6))
+    market.send(0, BUY, 100, 3)
+    assert market.run(40).fills == [(31, BUY, 100, 1)]
+
+
 def test_a_post_only_order_that_would_cross_is_rejected(hand, quiet):
     market = hand.Wire(quiet, post_only=True)
     market.send(0, BUY, 102)
@@ -201,6 +225,7 @@ def test_a_cancel_never_overtakes_its_order(hand, quiet):
     cancel = market.cancel(1, market.send(0, BUY, 100))
     market.run(40)
     assert market.answer(cancel) == wire.CANCELLED
+    assert market.room.requests["ts_arrival"][cancel] == market.room.requests["ts_arrival"][0]
 
 
 def test_we_hear_of_a_fill_a_delay_after_it(hand, quiet):

@@ -145,6 +145,16 @@ def test_the_session_ends_flat(trade, hand):
     assert made.orders.filter(ts_request=hand.hours.close_ns - FLAT_BEFORE_CLOSE_NS)["reason"].unique().to_list() == ["close"]
 
 
+def test_a_position_that_nobody_takes_is_marked_at_the_last_mid(trade, hand):
+    stream = hand.quiet_market(ask=101).trade(200, SELL, 100, unseen=6)
+    for order in range(10, 0, -1):  # the touch last
+        stream.cancel(60_000, order)
+    made = trade(stream, (100, 3.0), (150, 3.0))
+    assert made.outcome.position == 1
+    # Bought at 100, marked at 100.5, less the maker's fee.
+    assert made.outcome.net_pnl == made.equity["equity"][-1] == 400_000_000
+
+
 def test_nothing_is_quoted_after_the_flattening_began(trade, hand):
     late = (hand.hour - FLAT_BEFORE_CLOSE_NS) / MS
     assert sent(trade(hand.quiet_market(ask=101), (late - 1, 3.0)), hand) == [(late - 1, BUY, 100)]
@@ -177,6 +187,13 @@ def test_markouts_look_the_given_seconds_ahead(trade, hand):
     made = trade(stream, (100, 3.0), (150, 3.0))
     fill = made.fills.row(0, named=True)
     assert [fill[name] / hand.tick for name in ("mid", "mid_1s", "mid_5s")] == [100.5, 100.5, 101.0]
+
+
+def test_a_makers_mid_is_the_one_before_its_fill(trade, hand):
+    stream = hand.quiet_market(ask=101).trade(200, SELL, 100, (1, 5)).add(200, SELL, 100, 3, 60)
+    fill = trade(stream, (100, 3.0), (150, 3.0)).fills.row(0, named=True)
+    assert (fill["liquidity"], fill["price"] / hand.tick, fill["mid"] / hand.tick) == ("maker", 100, 100.5)
+    assert fill["mid_1s"] / hand.tick == 99.5
 
 
 def test_a_silent_session_has_its_minutes_and_no_orders(trade, hand):

@@ -57,6 +57,12 @@ def test_a_partial_fill_takes_its_contracts_off_once_though_a_modify_follows(str
     assert rows(tape)[2:] == [(FILLED, 100, 2), (REMOVED, 100, 3)]
 
 
+def test_a_partial_fill_may_be_followed_by_a_cancel_of_what_traded(stream):
+    stream.trade(2, SELL, 100, (1, 2))
+    stream.records[-1] |= {"action": ord("C"), "size": 2}  # as venues without a size in their modifies send it
+    assert rows(stream.cancel(3, 1).tape())[2:] == [(FILLED, 100, 2), (REMOVED, 100, 3)]
+
+
 def test_a_refilled_iceberg_goes_to_the_back(hand, stream):
     stream.add(2, BUY, 100, 7, 3).trade(3, SELL, 100, (1, 2))
     stream.records[-1]["size"] = 5  # the modify after the fill shows the full size again

@@ -8,7 +8,10 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from assets.desk import load_desk
 from pipelines.cli import app
+from pipelines.sql_models import load
+from pipelines.warehouse import build, sources
 
 DEFAULT = Path(__file__).parents[2] / "desk.toml"
 
@@ -50,18 +53,25 @@ def test_sql_before_any_run_says_how_to_build_the_warehouse(tmp_path: Path) -> N
     assert "tickline demo" in err
 
 
-@pytest.mark.xdist_group("desk")
-def test_sql_prints_what_was_asked_for(desk_file: Path) -> None:
+@pytest.fixture(scope="module")
+def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Desk file of a desk whose warehouse is published, though nothing has run yet."""
+    path = tmp_path_factory.mktemp("desk") / "desk.toml"
+    path.write_text(DEFAULT.read_text())
+    build(load_desk(path), load(sources()))
+    return path
+
+
+def test_sql_prints_what_was_asked_for(published: Path) -> None:
     query = "select 1 as one, 'a' as letter"
-    code, out, err = run("sql", query, "--format", "json", "--desk", str(desk_file))
+    code, out, err = run("sql", query, "--format", "json", "--desk", str(published))
     assert (code, err) == (0, "")
     assert json.loads(out) == [{"one": 1, "letter": "a"}]
-    assert run("sql", query, "--format", "csv", "--desk", str(desk_file))[1] == "one,letter\n1,a\n"
-    assert "letter" in run("sql", query, "--desk", str(desk_file))[1]
+    assert run("sql", query, "--format", "csv", "--desk", str(published))[1] == "one,letter\n1,a\n"
+    assert "letter" in run("sql", query, "--desk", str(published))[1]
 
 
-@pytest.mark.xdist_group("desk")
-def test_a_query_cannot_change_the_warehouse(desk_file: Path) -> None:
-    code, _, err = run("sql", "drop table daily_pnl", "--desk", str(desk_file))
+def test_a_query_cannot_change_the_warehouse(published: Path) -> None:
+    code, _, err = run("sql", "drop table daily_pnl", "--desk", str(published))
     assert code == 1
     assert err.startswith("tickline: ")

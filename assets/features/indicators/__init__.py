@@ -33,11 +33,7 @@ def catalogue(leaders: Sequence[str]) -> list[Indicator]:
     A user's own series are not in it: they are what the user's tables say.
     """
     found = [
-        cls(leader, **values)
-        for leader in ("", *leaders)
-        for cls in CLASSES
-        for values in cls.settings
-        if leader or not cls.needs_leader
+        cls(leader, **values) for leader in ("", *leaders) for cls in CLASSES for values in cls.settings if leader or not cls.needs_leader
     ]
     _distinct(found, leaders)
     return found

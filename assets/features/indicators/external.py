@@ -8,10 +8,10 @@ from assets.features.indicators.base import Indicator, Market, Slot
 
 @dataclass(frozen=True)
 class External(Indicator):
-    """The last value that had reached us: sign * v of the latest row with ts + delay <= t; zero before the first.
+    """A series of the user's own: sign * v of the latest row of its table with ts + delay <= t; zero before the first.
 
-    Source: the user's table (`assets.features.tables`). The delay is what it takes from the table's own time until we
-    know the value; too short a delay is a look into the future that no test can see.
+    The delay is what it takes from the table's own time until we know the value; one that is too short is a look into
+    the future that no test can see. Source: the user's table, read by `assets.features.tables`.
     """
 
     series: str = ""

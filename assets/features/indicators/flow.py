@@ -190,7 +190,7 @@ class TradeRun(Indicator):
     Source: Lillo and Farmer, The long memory of the efficient market, Stud. Nonlinear Dyn. E. 8 (2004), for the persistence of signs.
     """
 
-    stem, unit, scale = "run", "trades", (1.0, 50.0)
+    stem, unit, scale = "run", "trades", (1.0, 200.0)
 
     @staticmethod
     def _step(market: Market, own: Market, mine: Slot) -> float:
