@@ -1,4 +1,4 @@
-# make demo | test | ui: each makes .venv with the pinned versions first. DESK=desks/other.toml chooses another desk.
+# make demo | test | ui | bench-books | bench-curves | bench-fills | bench-reports: each makes .venv with the pinned versions first. DESK=desks/other.toml chooses another desk.
 PYTHON ?= python3
 DESK ?= desk.toml
 BIN := .venv/bin
@@ -32,8 +32,18 @@ $(READY): pyproject.toml requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	touch $@
 
+# Peers are an extra of their own: the default installation never has them.
+bench-%: $(READY) .venv/.bench
+	$(BIN)/python -m benchmarks.$*
+
+.venv/.bench: $(READY) requirements-bench.lock
+	$(BIN)/uv pip install --quiet --system-certs --python $(BIN)/python -r requirements-bench.lock \
+	  || $(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-bench.lock
+	touch $@
+
 lock:
 	$(BIN)/uv pip compile --quiet --universal --no-header --no-annotate --python-version 3.11 --extra dev pyproject.toml -o requirements.lock
+	$(BIN)/uv pip compile --quiet --universal --no-header --no-annotate --python-version 3.11 --extra bench -c requirements.lock pyproject.toml -o requirements-bench.lock
 
 clean:
 	rm -rf var

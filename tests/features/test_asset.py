@@ -34,7 +34,7 @@ def desk(tmp_path) -> Desk:
 def ticks(desk, make):
     """Books and trades of both markets from some seconds before the open of the session on, in the lake."""
     opens = Calendar(desk).window("FLW", SESSION).open_ns
-    made = {name: make.random(seed, start=opens - 20_000_000_000) for seed, name in enumerate(desk.all_markets)}
+    made = {name: make.random(seed, events=400, start=opens - 20_000_000_000) for seed, name in enumerate(desk.all_markets)}
     for name, (books, trades) in made.items():
         Lake(desk.lake).write("clean_books", books, CleanBooks, market=name, session=SESSION)
         Lake(desk.lake).write("trades", trades, Trades, market=name, session=SESSION)
