@@ -50,8 +50,18 @@ Progress = dict[str, tuple[int, int]]
 
 
 def plan(desk: Desk) -> list[Task]:
-    """Every task of a desk, those first that others need."""
+    """Every task of a desk, those first that others need.
+
+    Raises:
+        RunError: the desk's sessions end before a first model could have been trained.
+    """
     calendar = Calendar(desk)
+    first = calendar.training_sessions(calendar.periods()[0])
+    if first[-1] > calendar.sessions()[-1]:
+        raise RunError(
+            f"{desk.name} has {len(calendar.sessions())} sessions and a model needs {len(first)} before the first that is traded: "
+            f"set last_session to {first[-1]} or later, or training_sessions to fewer"
+        )
     record = {day: Task("record_session", day.isoformat(), tuple(recorded_keys(desk))) for day in calendar.sessions()}
     trained, scored, traded = (tuple(market_keys(desk, layers)) for layers in (TRAINED, SCORED, TRADED))
     tasks = list(record.values())
