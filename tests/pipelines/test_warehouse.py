@@ -8,7 +8,6 @@ import sys
 from pathlib import Path
 
 import dagster as dg
-import pandera.polars as pa
 import polars as pl
 import polars.testing
 import pytest
@@ -16,6 +15,7 @@ import pytest
 from assets.desk import Desk, load_desk
 from assets.lake import Lake
 from assets.reports.statistics import weekly_table
+from benchmarks.made import plausible
 from pipelines import warehouse
 from pipelines.layers import LAYERS
 from pipelines.query import WarehouseError, layout, open_warehouse, query, tables
@@ -32,34 +32,6 @@ OPEN = 1_790_000_000_000_000_000
 @pytest.fixture
 def desk(tmp_path: Path) -> Desk:
     return load_desk(DESK_FILE).model_copy(update={"home": tmp_path})
-
-
-OTHERS = {pl.Date: MONDAY, pl.Boolean: True, pl.List: [1], pl.Binary: b"1"}
-
-
-def plausible(contract: type[pa.DataFrameModel], rows: int, **given: list[object]) -> pl.DataFrame:
-    """Rows that keep a contract: the columns given, and for the others the least value allowed, or the row's number."""
-    columns = {}
-    for name, column in contract.to_schema().columns.items():
-        dtype = column.dtype.type
-        rules = {check.name: check.statistics for check in column.checks}
-        if name in given:
-            values: list[object] = given[name]
-        elif "isin" in rules:
-            allowed = list(rules["isin"]["allowed_values"])
-            values = [allowed[row % len(allowed)] for row in range(rows)]
-        elif dtype == pl.String:
-            values = [f"{name} {row}" for row in range(rows)]
-        elif not dtype.is_numeric():
-            values = [next(value for kind, value in OTHERS.items() if dtype == kind)] * rows
-        elif column.unique:
-            values = list(range(rows))
-        elif "less_than_or_equal_to" in rules:
-            values = [rules["less_than_or_equal_to"]["max_value"]] * rows
-        else:
-            values = [1] * rows
-        columns[name] = pl.Series(name, values, dtype=dtype, strict=False)
-    return pl.DataFrame(columns)
 
 
 def write(desk: Desk, table: str, rows: int = 3, *, market: str | None = None, key: dt.date = MONDAY, **given: list[object]) -> None:
