@@ -69,7 +69,19 @@ class DbnFolderSource(_Part):
     dataset: str | None = None
 
 
-Source = Annotated[SimulatedSource | DbnFolderSource, Field(discriminator="kind")]
+class DatabentoSource(_Part):
+    """The vendor's historical API; the key is read from the environment (DATABENTO_API_KEY) and never kept."""
+
+    kind: Literal["databento"]
+    dataset: str = Field(description="Dataset code, such as GLBX.MDP3")
+    record_schema: Literal["mbo", "mbp-10", "mbp-1", "tbbo", "trades"] = "mbo"
+    stype_in: Literal["raw_symbol", "continuous", "parent"] = Field("raw_symbol", description="What the markets' symbols are")
+    budget_per_session: Decimal = Field(ge=0, description="US dollars that one market's session may cost; above it nothing is asked for")
+    allow_degraded: bool = Field(False, description="Take days that the vendor marks as degraded")
+    gateway: str | None = Field(None, description="Address of another gateway; None: the vendor's")
+
+
+Source = Annotated[SimulatedSource | DbnFolderSource | DatabentoSource, Field(discriminator="kind")]
 
 
 class Trading(_Part):

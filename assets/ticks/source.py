@@ -1,4 +1,4 @@
-"""Where a session's vendor files come from: one protocol, two sources."""
+"""Where a session's vendor files come from: one protocol, three sources (the API's is in historical.py)."""
 
 import datetime as dt
 import hashlib
@@ -9,10 +9,11 @@ from typing import Final, Protocol
 import databento_dbn as dbn
 
 from assets.calendar import Calendar, Window
-from assets.desk import NS, DbnFolderSource, Desk, SimulatedSource
+from assets.desk import NS, DatabentoSource, DbnFolderSource, Desk, SimulatedSource
 from assets.ticks import exchange
 from assets.ticks.dbn import SCHEMAS, TicksError, read_metadata, write_mbo
 from assets.ticks.exchange import Instrument, Simulated, simulate
+from assets.ticks.historical import HistoricalApi
 
 _DAY_NS: Final = 86_400 * NS
 
@@ -33,6 +34,8 @@ def open_source(desk: Desk) -> Source:
     """The source that the desk names."""
     if isinstance(desk.source, DbnFolderSource):
         return DbnFolder(desk, desk.source)
+    if isinstance(desk.source, DatabentoSource):
+        return HistoricalApi(desk, desk.source)
     return SimulatedExchange(desk, desk.source)
 
 
