@@ -23,7 +23,7 @@ from assets.lake import Lake
 from assets.reports.session import SessionTables
 from pipelines.layers import LAYERS
 
-INDICATORS: Final = ("queue_imbalance", "order_flow", "trade_flow", "momentum", "leader_move", "depth", "micro_price", "reversion")
+INDICATORS: Final = ("skew", "ofi_1s", "orders_5s", "trades_5s", "wmid", "momentum_1s", "ldr_ofi_1s", "ldr_gap_2s")
 BUCKETS: Final = 50
 
 _OTHERS: Final = {pl.Date: dt.date(2026, 9, 21), pl.Boolean: True, pl.List: [1], pl.Binary: b"1"}

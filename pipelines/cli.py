@@ -61,17 +61,22 @@ def try_(
 
 @app.command()
 def sql(
-    query: Annotated[str, typer.Argument(help="A SELECT on the warehouse.")],
+    query: Annotated[str | None, typer.Argument(help="A SELECT on the warehouse.")] = None,
+    list_: Annotated[bool, typer.Option("--list", help="Every table and what it is, instead of a query.")] = False,
     format: Annotated[Format, typer.Option(help="How to print the result; parquet goes to standard output as bytes.")] = Format.table,
     desk: DeskOption = DEFAULT_DESK,
 ) -> None:
-    """Ask the warehouse."""
+    """Ask the warehouse; docs/questions.md has thirty questions to begin with."""
+    if (query is None) != list_:
+        raise typer.BadParameter("either a query or --list, for instance: tickline sql 'from weekly_scorecard'")
     from assets.desk import load_desk
     from pipelines.output import write_frame
     from pipelines.query import query as ask
+    from pipelines.query import tables
 
     with _one_sentence():
-        write_frame(ask(load_desk(desk), query), format.value)
+        asked = load_desk(desk)
+        write_frame(tables(asked) if query is None else ask(asked, query), format.value)
 
 
 @app.command()

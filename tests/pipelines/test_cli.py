@@ -75,3 +75,19 @@ def test_a_query_cannot_change_the_warehouse(published: Path) -> None:
     code, _, err = run("sql", "drop table daily_pnl", "--desk", str(published))
     assert code == 1
     assert err.startswith("tickline: ")
+
+
+def test_sql_lists_every_table_with_what_it_is(published: Path) -> None:
+    code, out, _ = run("sql", "--list", "--format", "json", "--desk", str(published))
+    assert code == 0
+    listed = {row["table"]: row["description"] for row in json.loads(out)}
+    assert "weekly_scorecard" in listed
+    assert all(listed.values())
+    assert "weekly_scorecard" in run("sql", "--list", "--desk", str(published))[1]
+
+
+@pytest.mark.parametrize("words", [(), ("select 1", "--list")])
+def test_sql_wants_a_query_or_the_list(words: tuple[str, ...]) -> None:
+    code, _, err = run("sql", *words)
+    assert code == 2
+    assert "either a query or --list" in err.replace("\n", " ")
