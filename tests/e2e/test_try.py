@@ -1,0 +1,82 @@
+"""One file of the user's own, from its bytes to a page, without a desk."""
+
+import datetime as dt
+from pathlib import Path
+
+import polars as pl
+import pytest
+from typer.testing import CliRunner
+
+from assets.calendar import Calendar
+from assets.desk import Desk, SimulatedSource, UserError, load_desk
+from assets.ticks.dbn import write_mbo
+from assets.ticks.source import SimulatedExchange
+from pipelines.cli import app
+from pipelines.try_file import HORIZON_NS, infer_tick, split, try_file
+
+DAY = dt.date(2026, 8, 24)
+ES = "esh4-glbx-mdp3-20231225.mbo.dbn.zst"
+
+
+@pytest.fixture(scope="module")
+def desk(tmp_path_factory: pytest.TempPathFactory) -> Desk:
+    source = SimulatedSource(events_per_session=60_000)
+    return load_desk(Path(__file__).parents[2] / "desk.toml").model_copy(update={"home": tmp_path_factory.mktemp("desk"), "source": source})
+
+
+@pytest.fixture(scope="module")
+def file(desk: Desk) -> Path:
+    """A session of the simulated exchange, as a file."""
+    (path,) = SimulatedExchange(desk, desk.source).fetch("LDR", DAY)
+    return path
+
+
+def test_a_file_goes_through_every_floor_to_its_page(file: Path, tmp_path: Path) -> None:
+    tried = try_file(file, None, tmp_path)
+    assert (tried.instrument.market.symbol, tried.instrument.market.tick, tried.instrument.unit) == ("LDRZ6", 250_000_000, "ticks")
+    assert tried.quality["records"].item() > 60_000
+    assert tried.tested > 2_000
+    assert tried.report["orders"].item() > 0
+    assert "LDRZ6" in tried.page.read_text()
+
+
+def test_the_same_file_gives_the_same_page(file: Path, tmp_path: Path) -> None:
+    pages = [try_file(file, None, tmp_path / name).page.read_bytes() for name in ("one", "two")]
+    assert pages[0] == pages[1]
+
+
+def test_the_rows_to_trade_begin_more_than_a_horizon_after_the_rows_to_fit_on() -> None:
+    table = pl.DataFrame({"ts_event": pl.arange(0, 100, eager=True) * 10**9})
+    train, test = split(table)
+    assert (train.height, test.height) == (60, 30)
+    assert test["ts_event"][0] - train["ts_event"][-1] > HORIZON_NS
+
+
+def test_the_tick_is_the_largest_step_that_all_prices_share() -> None:
+    books = pl.DataFrame({"bid_px_00": [100, 175, None], "ask_px_00": [125, 200, 350]})
+    assert infer_tick(books) == 25
+
+
+def test_too_little_to_fit_on_is_said_in_a_sentence(desk: Desk, tmp_path: Path) -> None:
+    records = SimulatedExchange(desk, desk.source).simulate(DAY)["LDR"].records[:500]
+    window = Calendar(desk).window("LDR", DAY)
+    path = tmp_path / "short.dbn.zst"
+    write_mbo(path, records, dataset="SIM", symbol="LDRZ6", instrument_id=2, start_ns=window.open_ns, end_ns=window.close_ns)
+    told = CliRunner().invoke(app, ["try", str(path), "--out", str(tmp_path)])
+    assert told.exit_code == 1
+    assert "too little to fit on" in told.stderr
+    assert "Traceback" not in told.output
+
+
+def test_the_real_file_runs_to_its_report(shared_data: Path, tmp_path: Path) -> None:
+    tried = try_file(shared_data / ES, None, tmp_path)
+    assert tried.quality.select("records", "events", "trades").row(0) == (68_792, 46_132, 2_973)
+    assert (tried.instrument.market.symbol, tried.instrument.market.tick) == ("ESH4", 250_000_000)
+    assert tried.report["provenance"].item() == f"recorded market data, {ES}"
+    assert tried.page.exists()
+
+
+def test_the_definition_of_another_contract_is_refused(shared_data: Path, tmp_path: Path) -> None:
+    (definition,) = shared_data.glob("definition-glbx-es-fut*")
+    with pytest.raises(UserError, match="does not define ESH4"):
+        try_file(shared_data / ES, definition, tmp_path)
