@@ -16,6 +16,7 @@ from assets.reports import asset as reports
 from assets.ticks import asset as ticks
 from pipelines.jobs import jobs, schedules, sensors
 from pipelines.warehouse import warehouse_assets
+from pipelines.watch import failed_checks, freshness, record_when_landed, with_freshness
 
 DESK_VARIABLE: Final = "TICKLINE_DESK"
 
@@ -49,12 +50,15 @@ def _definitions(desk: Desk) -> dg.Definitions:
     published = [warehouse_assets(desk), reports.desk_report(desk)]
     defined = jobs(desk, [key for asset in published for key in asset.keys])
     by_name = {job.name: job for job in defined}
+    policies = freshness(desk)
     return dg.Definitions(
-        assets=[*lineage, *published],
+        assets=[with_freshness(asset, policies) for asset in (*lineage, *published)],
         asset_checks=checks,
         jobs=defined,
         schedules=schedules(desk, by_name),
-        sensors=sensors(desk, by_name),
+        sensors=[*sensors(desk, by_name), failed_checks(desk), *record_when_landed(desk, by_name["record_session"])],
+        # A backfill from the lineage page runs as many sessions side by side as the desk has workers, and no process a step within one.
+        executor=dg.in_process_executor,
     )
 
 

@@ -1,0 +1,132 @@
+"""What Dagster watches of itself and of the desk: lateness, failed checks, files that land.
+
+freshness          a session is there by 06:00 UTC after it, a model by noon on Saturday
+failed_checks      a sensor: each failed check becomes a line of `failed_checks.log` in the desk's home
+record_when_landed a sensor, where the source is a folder: records the sessions whose files have landed
+"""
+
+import datetime as dt
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import dagster as dg
+
+from assets.calendar import Calendar
+from assets.desk import DbnFolderSource, Desk, UserError
+from assets.ticks.source import open_source
+from pipelines.jobs import RECORDED, SCORED, TRADED, TRAINED, market_keys, recorded_keys
+
+FAILED_CHECKS: Final = "failed_checks.log"
+"""File in the desk's home: a line for each failed check, oldest first."""
+
+_AT_ONCE: Final = 500
+"""Evaluations that one turn of the sensor reads: a turn has a minute, and the next goes on where this one ended."""
+
+
+def freshness(desk: Desk) -> Mapping[dg.AssetKey, dg.FreshnessPolicy]:
+    """When each asset is late; nothing is on a desk with a last session, whose history is complete.
+
+    The nightly schedule runs at 01:00 after each session, the weekly one on Saturday at 01:30: the deadlines leave
+    them five and ten hours, and lie on no day on which nothing is due.
+    """
+    if desk.last_session is not None:
+        return {}
+    nights = "0 6 * * *" if desk.every_day else "0 6 * * 2-6"
+    by_morning = dg.FreshnessPolicy.cron(deadline_cron=nights, lower_bound_delta=dt.timedelta(hours=8))
+    by_noon = dg.FreshnessPolicy.cron(deadline_cron="0 12 * * 6", lower_bound_delta=dt.timedelta(hours=14))
+    sessions = [*recorded_keys(desk), *market_keys(desk, TRADED), dg.AssetKey("warehouse"), dg.AssetKey("desk_report")]
+    models = market_keys(desk, [*TRAINED, *SCORED])
+    return dict.fromkeys(sessions, by_morning) | dict.fromkeys(models, by_noon if desk.retrain == "weekly" else by_morning)
+
+
+def with_freshness(asset: dg.AssetsDefinition, policies: Mapping[dg.AssetKey, dg.FreshnessPolicy]) -> dg.AssetsDefinition:
+    """The asset, told when it is late."""
+    return asset.map_asset_specs(lambda spec: dg.apply_freshness_policy(spec, policies[spec.key]) if spec.key in policies else spec)
+
+
+def failed_checks(desk: Desk) -> dg.SensorDefinition:
+    """Writes down each failed check, once, in a file that outlives the run and that `tickline doctor` reads."""
+
+    @dg.sensor(
+        name="failed_checks", description=f"Writes each failed check into {FAILED_CHECKS} in the desk's home; `tickline doctor` tells them."
+    )
+    def sensor(context: dg.SensorEvaluationContext) -> dg.SkipReason:
+        wanted = dg.EventRecordsFilter(dg.DagsterEventType.ASSET_CHECK_EVALUATION, after_cursor=int(context.cursor or 0))
+        records = context.instance.event_log_storage.get_event_records(wanted, limit=_AT_ONCE, ascending=True)
+        if not records:
+            return dg.SkipReason("no check has run since")
+        failed = [line for record in records if (line := _line(record))]
+        if failed:
+            with (desk.home / FAILED_CHECKS).open("a") as log:
+                log.writelines(failed)
+            for line in failed:
+                context.log.warning(line.rstrip())
+        context.update_cursor(str(records[-1].storage_id))
+        return dg.SkipReason(f"{len(records)} checks have run, {len(failed)} failed")
+
+    return sensor
+
+
+def _line(record: dg.EventLogRecord) -> str | None:
+    event = record.event_log_entry.dagster_event
+    result: Any = event.event_specific_data if event else None
+    if result is None or result.passed:
+        return None
+    when = dt.datetime.fromtimestamp(record.event_log_entry.timestamp, dt.UTC)
+    what = [result.asset_key.to_user_string(), result.partition or "", result.check_name, result.severity.value]
+    return f"{when:%Y-%m-%d %H:%M:%S} {' '.join(part for part in what if part)}: {result.description or 'see the check in the UI'}\n"
+
+
+def record_when_landed(desk: Desk, record_session: Any) -> list[dg.SensorDefinition]:
+    """Records sessions as their files land, for a desk that reads a folder; none for the others, which fetch by themselves."""
+    source = desk.source
+    if not isinstance(source, DbnFolderSource):
+        return []
+
+    @dg.sensor(
+        name="record_when_landed",
+        job=record_session,
+        minimum_interval_seconds=60,
+        description="Records each session whose files have landed in the source's folder and have stopped changing.",
+    )
+    def sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
+        if not source.folder.is_dir():
+            return dg.SkipReason(f"no folder at {source.folder}: set source.folder in the desk file")
+        state, (before, asked) = _state(source.folder), (context.cursor or " ").split(" ")
+        if state == asked:
+            return dg.SkipReason(f"nothing new in {source.folder}")
+        if state != before:
+            # A file that is still being copied has a whole header and half its records.
+            context.update_cursor(f"{state} {asked}")
+            return dg.SkipReason(f"files in {source.folder} have changed: waiting for one turn without a change")
+        recorded = context.instance.get_materialized_partitions(market_keys(desk, RECORDED)[-1])
+        missing = [day for day in Calendar(desk).sessions() if day.isoformat() not in recorded]
+        context.update_cursor(f"{state} {state}")
+        return dg.SensorResult([_request(day, state) for day in _landed(desk, missing)])
+
+    return [sensor]
+
+
+def _request(day: dt.date, state: str) -> dg.RunRequest:
+    return dg.RunRequest(run_key=f"{day} {state}", partition_key=day.isoformat())
+
+
+def _state(folder: Path) -> str:
+    files = sorted((str(path), state.st_size, state.st_mtime_ns) for path in folder.rglob("*.dbn*") if (state := path.stat()))
+    return hashlib.sha256(repr(files).encode()).hexdigest()[:16]
+
+
+def _landed(desk: Desk, sessions: list[dt.date]) -> list[dt.date]:
+    """The sessions of which the source has every market, and the holidays before the last of them."""
+    source = open_source(desk)
+    here: list[dt.date] = []
+    holidays: list[dt.date] = []
+    for day in sessions:
+        try:
+            files = [source.fetch(market, day) for market in desk.all_markets]
+        except UserError:
+            continue
+        (here if any(files) else holidays).append(day)
+    return sorted([*here, *(day for day in holidays if here and day < here[-1])])
