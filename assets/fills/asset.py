@@ -40,7 +40,8 @@ def quoting_policy(desk: Desk) -> dg.AssetsDefinition:
     def asset(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         period = dt.date.fromisoformat(context.partition_key)
         with told():
-            trials = tune(read_training_sessions(desk, lake, period), market=desk.markets[market], trading=desk.trading)
+            sessions = read_training_sessions(desk, lake, period)
+            trials = tune(sessions, market=desk.markets[market], trading=desk.trading, workers=desk.workers)
             window = calendar.training_sessions(period)
             best = winner(trials).with_columns(first_session=pl.lit(window[0]), last_session=pl.lit(window[-1]))
             lake.write("tuning_trials", trials, TuningTrials, market=market, period=period)

@@ -13,9 +13,10 @@ import optuna
 import polars as pl
 
 from assets.desk import PRICE_UNIT, Market, Trading
+from assets.fills.backends import open_backend
 from assets.fills.errors import FillsError
 from assets.fills.policy import Policy
-from assets.fills.replay import Replayer, Session, make_rules
+from assets.fills.replay import Session, make_rules
 
 STAND_ASIDE: Final = Policy(threshold=1000.0)
 """No score reaches a thousand ticks."""
@@ -36,15 +37,16 @@ _SEED: Final = 0
 """Of the sampler; the sessions make the difference between periods, the seed does not."""
 
 
-def tune(sessions: Sequence[Session], *, market: Market, trading: Trading) -> pl.DataFrame:
+def tune(sessions: Sequence[Session], *, market: Market, trading: Trading, workers: int = 1) -> pl.DataFrame:
     """Rows of `tuning_trials`, in the order in which they were tried.
 
     Args:
         sessions: training sessions, each with predictions of a model that was fitted without it.
         market, trading: tick, fees, delays and limits.
+        workers: processes that a trial's sessions are spread over, where `trading.tuning_backend` is `processes`.
 
     Raises:
-        FillsError: there is no session to try a setting on.
+        FillsError: there is no session to try a setting on, or no such backend.
     """
     if not sessions:
         raise FillsError("there is no training session to tune the policy on: every session of the window is a holiday")
@@ -52,24 +54,23 @@ def tune(sessions: Sequence[Session], *, market: Market, trading: Trading) -> pl
     sampler = optuna.samplers.TPESampler(seed=_SEED, n_startup_trials=min(10, trading.tuning_trials))
     study = optuna.create_study(direction="maximize", sampler=sampler)
     study.enqueue_trial(_searched(Policy()))
-    rules = [make_rules(market, trading, session) for session in sessions]
-    replayer = Replayer()
     rows = []
-    for number in range(trading.tuning_trials):
-        if number == 0:
-            policy, trial = STAND_ASIDE, None
-        else:
-            trial = study.ask()
-            policy = Policy(**{name: trial.suggest_float(name, *bounds) for name, bounds in RANGES.items()})
-        outcomes = [replayer.run(session, policy, rule) for session, rule in zip(sessions, rules, strict=True)]
-        net = sum(outcome.net_pnl for outcome in outcomes)
-        contracts = sum(outcome.contracts for outcome in outcomes)
-        if trial is not None:
-            study.tell(trial, net / PRICE_UNIT)
-        rows.append(
-            {"trial": number, **policy._asdict(), "net_pnl": net / PRICE_UNIT, "contracts": contracts}
-            | {"pnl_per_contract": net / PRICE_UNIT / contracts if contracts else None}
-        )
+    with open_backend(trading.tuning_backend, [(session, make_rules(market, trading, session)) for session in sessions], workers) as replay:
+        for number in range(trading.tuning_trials):
+            if number == 0:
+                policy, trial = STAND_ASIDE, None
+            else:
+                trial = study.ask()
+                policy = Policy(**{name: trial.suggest_float(name, *bounds) for name, bounds in RANGES.items()})
+            outcomes = replay(policy)
+            net = sum(outcome.net_pnl for outcome in outcomes)
+            contracts = sum(outcome.contracts for outcome in outcomes)
+            if trial is not None:
+                study.tell(trial, net / PRICE_UNIT)
+            rows.append(
+                {"trial": number, **policy._asdict(), "net_pnl": net / PRICE_UNIT, "contracts": contracts}
+                | {"pnl_per_contract": net / PRICE_UNIT / contracts if contracts else None}
+            )
     return pl.DataFrame(rows, schema_overrides={"trial": pl.Int32, "pnl_per_contract": pl.Float64})
 
 
