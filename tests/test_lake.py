@@ -1,5 +1,6 @@
 """A partition is whole, lawful and the same bytes every time, or it is not there."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import polars as pl
@@ -54,6 +55,43 @@ def test_a_full_disk_leaves_what_was_published_and_no_part_of_the_new(lake: Lake
     monkeypatch.setattr(pl.DataFrame, "write_parquet", half_a_file)
     with pytest.raises(LakeError, match="No space left on device"):
         lake.write("trades", trades(price=[7, 8]), Trades, **KEYS)
+    assert path.read_bytes() == before
+    assert list(path.parent.iterdir()) == [path]
+
+
+def consecutive(rows: int) -> pl.DataFrame:
+    numbers = list(range(rows))
+    return trades(ts_event=numbers, ts_recv=numbers, row=numbers, price=numbers, size=[1] * rows, aggressor=[1] * rows)
+
+
+@pytest.mark.parametrize("at_a_time", [1_000, 30_000, 500_000])
+def test_a_partition_from_parts_has_the_same_bytes_however_it_was_cut(lake: Lake, at_a_time: int) -> None:
+    whole = consecutive(300_000)
+    first = lake.write_parts("trades", [whole], Trades, **KEYS)
+    content = first.path.read_bytes()
+    parts = lake.write_parts("trades", (whole[at : at + at_a_time] for at in range(0, whole.height, at_a_time)), Trades, **KEYS)
+    assert parts == first
+    assert parts.path.read_bytes() == content
+    assert lake.read("trades", **KEYS).equals(whole)
+
+
+def test_no_rows_in_parts_are_an_empty_partition(lake: Lake) -> None:
+    assert lake.write_parts("trades", [consecutive(0)] * 2, Trades, **KEYS).rows == 0
+    assert lake.read("trades", **KEYS).equals(consecutive(0))
+
+
+def test_a_breach_or_an_error_in_a_late_part_leaves_what_was_published(lake: Lake) -> None:
+    path = lake.write("trades", trades(), Trades, **KEYS).path
+    before, many = path.read_bytes(), consecutive(200_000)
+
+    def cut_off() -> Iterator[pl.DataFrame]:
+        yield many
+        raise LakeError("the source ended")
+
+    with pytest.raises(LakeError, match="breaks its contract Trades"):
+        lake.write_parts("trades", [many, trades(size=[0, 1])], Trades, **KEYS)
+    with pytest.raises(LakeError, match="the source ended"):
+        lake.write_parts("trades", cut_off(), Trades, **KEYS)
     assert path.read_bytes() == before
     assert list(path.parent.iterdir()) == [path]
 

@@ -2,6 +2,8 @@
 
 import datetime as dt
 import hashlib
+from collections.abc import Iterable
+from pathlib import Path
 from typing import Any, Final
 
 import dagster as dg
@@ -11,11 +13,11 @@ from assets.calendar import Calendar
 from assets.desk import Desk
 from assets.lake import Lake
 from assets.shell import OWNERS, contract_check, told
-from assets.ticks.dbn import read_records
+from assets.ticks.dbn import stream_records
 from assets.ticks.schema import MBO_COLUMNS, RawTicks
 from assets.ticks.source import open_source
 
-CODE_VERSION: Final = "1"
+CODE_VERSION: Final = "2"
 """Raised when the same vendor file would give other rows."""
 
 
@@ -38,11 +40,11 @@ def raw_ticks(desk: Desk, market: str) -> dg.AssetsDefinition:
         with told():
             window = calendar.window(market, session)
             paths = open_source(desk).fetch(market, session)
-            frame = pl.DataFrame(schema=MBO_COLUMNS)
+            frames: Iterable[pl.DataFrame] = [pl.DataFrame(schema=MBO_COLUMNS)]
             if window and paths:
-                frame = read_records(paths, symbol=desk.markets[market].symbol, end_ns=window.close_ns)
-            written = lake.write("raw_ticks", frame, RawTicks, market=market, session=session)
-        vendor = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
+                frames = stream_records(paths, symbol=desk.markets[market].symbol, end_ns=window.close_ns)
+            written = lake.write_parts("raw_ticks", frames, RawTicks, market=market, session=session)
+        vendor = {path.name: _sha256(path) for path in paths}
         metadata: dict[str, Any] = {
             "dagster/row_count": written.rows,
             "records": float(written.rows),
@@ -53,6 +55,11 @@ def raw_ticks(desk: Desk, market: str) -> dg.AssetsDefinition:
         return dg.MaterializeResult(metadata=metadata if paths else {"session": "no session", **metadata})
 
     return asset
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def checks(desk: Desk, market: str) -> list[dg.AssetChecksDefinition]:

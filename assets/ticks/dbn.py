@@ -124,7 +124,12 @@ def read_metadata(path: Path) -> dbn.Metadata:
 
 
 def read_records(paths: Sequence[Path], *, symbol: str | None = None, end_ns: int | None = None) -> pl.DataFrame:
-    """All records of one instrument in the files, in the order of the files' ranges and of the records within.
+    """All records that `stream_records` brings, in one frame; its arguments and errors."""
+    return pl.concat(stream_records(paths, symbol=symbol, end_ns=end_ns))
+
+
+def stream_records(paths: Sequence[Path], *, symbol: str | None = None, end_ns: int | None = None) -> Iterator[pl.DataFrame]:
+    """All records of one instrument in the files, in the order of the files' ranges and of the records within, some megabytes at a time.
 
     Args:
         paths: DBN files of one schema: mbo, mbp-1, mbp-10, tbbo or trades.
@@ -132,7 +137,7 @@ def read_records(paths: Sequence[Path], *, symbol: str | None = None, end_ns: in
             None takes every record, and then the files must hold one instrument only.
         end_ns: records captured at or after this are left out.
 
-    Returns:
+    Yields:
         One row a record: the columns of `RawTicks`, and for the other schemas their levels in place of order and channel.
 
     Raises:
@@ -142,17 +147,21 @@ def read_records(paths: Sequence[Path], *, symbol: str | None = None, end_ns: in
     schemas = {str(metadata.schema) for _, metadata, _ in opened}
     if len(schemas) > 1:
         raise TicksError(f"{_names(paths)} mix the schemas {', '.join(sorted(schemas))}: give files of one schema")
-    frames: list[pl.DataFrame] = []
+    seen: set[int] = set()
+    any_yet = False
     for path, metadata, blocks in opened:
         instruments = _instruments(path, metadata, symbol)
-        frames.extend(to_frame(_wanted(part, instruments, end_ns)) for part in _parts(path, metadata, blocks))
-    frame = pl.concat(frames) if frames else pl.DataFrame()
-    if frame.is_empty():
+        for part in _parts(path, metadata, blocks):
+            wanted = _wanted(part, instruments, end_ns)
+            if symbol is None:
+                seen.update(np.unique(wanted["instrument_id"]).tolist())
+            any_yet |= wanted.size > 0
+            yield to_frame(wanted)
+    if not any_yet:
         of_symbol = f" of {symbol}" if symbol else ""
         raise TicksError(f"{_names(paths)} hold no records{of_symbol}: check the symbol and the dates that were asked for")
-    if symbol is None and frame["instrument_id"].n_unique() > 1:
-        raise TicksError(f"{_names(paths)} hold {frame['instrument_id'].n_unique()} instruments: name the symbol of one")
-    return frame
+    if len(seen) > 1:
+        raise TicksError(f"{_names(paths)} hold {len(seen)} instruments: name the symbol of one")
 
 
 def to_frame(records: np.ndarray) -> pl.DataFrame:
