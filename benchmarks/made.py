@@ -120,7 +120,7 @@ def session_tables(desk: Desk, session: dt.date, size: Size) -> SessionTables:
 
     sent = np.linspace(window.open_ns, window.close_ns - 120 * NS, size.orders).astype(np.int64)
     order_side = np.where(np.arange(size.orders) * size.fills // size.orders % 2, -1, 1)
-    filled = np.arange(size.fills) * size.orders // size.fills
+    filled = np.arange(size.fills) * size.orders // max(size.fills, 1)
     when, side = sent[filled] + NS, order_side[filled]
     # An order that rests is filled at its own side of the book, one that takes at the other.
     took = random.random(size.fills) < 0.1

@@ -1,4 +1,4 @@
-"""The command line: `tickline demo | try | sql | ui`.
+"""The command line: `tickline demo | try | report | sql | doctor | ui`.
 
 Every command imports what it needs when it runs, so `tickline --help` answers at once.
 """
@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Final
@@ -15,12 +16,14 @@ import typer
 
 app = typer.Typer(
     help="Would this have made money, after the queue, the delay and the fees? From raw ticks to an honest P&L report.",
+    epilog="Exit codes: 0 done, 1 something to mend (said in one sentence), 2 a wrong option, 130 stopped with Ctrl-C.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
 
 DeskOption = Annotated[Path, typer.Option("--desk", help="Desk file: markets, source, sessions, costs, limits.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on standard output, for a script.")]
 DEFAULT_DESK: Final = Path("desk.toml")
 
 
@@ -34,12 +37,12 @@ class Format(StrEnum):
 
 
 @app.command()
-def demo(desk: DeskOption = DEFAULT_DESK) -> None:
+def demo(desk: DeskOption = DEFAULT_DESK, as_json: JsonOption = False) -> None:
     """Run the desk from ticks to reports; go on from where an earlier run stopped."""
     from pipelines.demo import demo as run
 
     with _one_sentence():
-        run(desk)
+        run(desk, as_json=as_json)
 
 
 @app.command(name="try")
@@ -48,15 +51,69 @@ def try_(
     definition: Annotated[Path | None, typer.Option(help="A DBN definition file: tick size and contract multiplier.")] = None,
     fee: Annotated[float, typer.Option(min=0, help="Fee a contract, in the unit of the P&L: ticks, or currency with --definition.")] = 0.0,
     out: Annotated[Path, typer.Option(help="Folder for the report page.")] = Path("var/try"),
+    as_json: JsonOption = False,
 ) -> None:
     """Run all floors on one DBN file of your own: fit on the first 60 %, trade the rest."""
     from decimal import Decimal
 
     with _one_sentence():
-        from pipelines.output import print_tried
+        from pipelines.output import print_json, print_tried
         from pipelines.try_file import try_file
 
-        print_tried(try_file(file, definition, out, fee=Decimal(str(fee))))
+        tried = try_file(file, definition, out, fee=Decimal(str(fee)))
+        if as_json:
+            print_json({"page": tried.page, **tried.report.row(0, named=True)})
+        else:
+            print_tried(tried)
+
+
+@app.command()
+def report(
+    session: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="The page of this session.")] = None,
+    week: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="The page of the week that holds this date.")] = None,
+    show: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
+    desk: DeskOption = DEFAULT_DESK,
+    as_json: JsonOption = False,
+) -> None:
+    """Write the page of a session, a week or the whole desk from what the lake holds, and say where it is."""
+    if session and week:
+        raise typer.BadParameter("either --session or --week, or neither for the whole desk")
+    from assets.desk import load_desk
+
+    with _one_sentence():
+        from pipelines.output import print_json
+        from pipelines.report import write_report
+
+        page = write_report(load_desk(desk), session=session.date() if session else None, week=week.date() if week else None).resolve()
+    if as_json:
+        print_json({"page": page})
+    else:
+        typer.echo(page)
+    if show:
+        typer.launch(page.as_uri())
+
+
+@app.command()
+def doctor(
+    desk: DeskOption = DEFAULT_DESK,
+    measure: Annotated[bool, typer.Option(help="Measure this machine, where no run is on record to tell its speed.")] = True,
+    as_json: JsonOption = False,
+) -> None:
+    """Say what is configured, what is missing, how fast this machine is and how long four weeks of the desk will take."""
+    from assets.desk import load_desk
+
+    with _one_sentence():
+        from pipelines.doctor import examine
+        from pipelines.output import print_json
+
+        found = []
+        for finding in examine(load_desk(desk), measure=measure):
+            found.append(finding)
+            if not as_json:
+                typer.echo(f"{finding.state:<6}{finding.what:<12}{finding.told}")
+    if as_json:
+        print_json([vars(finding) for finding in found])
+    raise typer.Exit(int(any(finding.state == "fault" for finding in found)))
 
 
 @app.command()

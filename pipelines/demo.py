@@ -9,18 +9,21 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from assets.desk import load_desk
 from assets.reports.asset import read_desk
 from assets.reports.statistics import sessions_a_year, weekly_table
-from pipelines.output import print_table
+from pipelines.output import print_json, print_table
 from pipelines.run import Progress as Counts
 from pipelines.run import run_desk
 
 
-def demo(desk_file: Path) -> None:
-    """Run the desk with its bars, print the table of the weeks and where the results are."""
+def demo(desk_file: Path, *, as_json: bool = False) -> None:
+    """Run the desk with its bars on standard error, print the table of the weeks and where the results are."""
     desk = load_desk(desk_file)
     columns = (TextColumn("{task.description:<9}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty()) as bars:
         run_desk(desk_file.resolve(), _Display(bars))
     weeks = weekly_table(read_desk(desk).reports, sessions_a_year(desk))
+    if as_json:
+        print_json({"report": desk.reports / "index.html", "warehouse": desk.warehouse, "weeks": weeks.to_dicts()})
+        return
     print_table(weeks, title=f"{desk.name}: {desk.traded} on {desk.provenance}, net of fees")
     print(f"report     {desk.reports / 'index.html'}")
     print(f"warehouse  {desk.warehouse}")

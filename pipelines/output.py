@@ -18,9 +18,14 @@ def write_frame(frame: pl.DataFrame, style: str) -> None:
         case "csv":
             sys.stdout.write(frame.write_csv())
         case "json":
-            sys.stdout.write(json.dumps(frame.to_dicts(), default=str) + "\n")
+            print_json(frame.to_dicts())
         case "parquet":
             frame.write_parquet(sys.stdout.buffer)
+
+
+def print_json(value: object) -> None:
+    """Print one JSON document; what JSON has no word for, dates and paths, as text."""
+    sys.stdout.write(json.dumps(value, default=str) + "\n")
 
 
 def print_table(frame: pl.DataFrame, title: str | None = None) -> None:

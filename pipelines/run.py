@@ -27,6 +27,9 @@ from pipelines.jobs import SCORED, TRADED, TRAINED, market_keys, recorded_keys
 _ONE_THREAD: Final = ("POLARS_MAX_THREADS", "NUMBA_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 """Caps of a worker's libraries: the workers are the parallelism, threads inside them only compete."""
 
+QUIET: Final[dict[str, Any]] = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+"""Run configuration of a run whose events nobody reads on the terminal."""
+
 _POLL_SECONDS: Final = 0.3
 """How often progress is counted: often enough to look alive, rarely enough to cost nothing."""
 
@@ -168,13 +171,12 @@ def _loaded(desk_file: Path) -> tuple[Desk, dg.Definitions]:
 def _run(desk_file: Path, task: Task, assets: tuple[dg.AssetKey, ...]) -> str | None:
     """Execute one task in this process; the sentence of its failure, or None."""
     desk, definitions = _loaded(desk_file)
-    quiet: dict[str, Any] = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
     with open_instance(desk) as instance:
         result = definitions.resolve_job_def(task.job).execute_in_process(
             partition_key=task.partition or None,
             asset_selection=list(assets) or None,
             instance=instance,
-            run_config=quiet,
+            run_config=QUIET,
             raise_on_error=False,
         )
     return None if result.success else _sentence(result)

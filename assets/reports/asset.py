@@ -1,6 +1,7 @@
 """The Dagster shell of the top floor: one report a session, and the desk's pages."""
 
 import datetime as dt
+from pathlib import Path
 from typing import Any, Final
 
 import dagster as dg
@@ -114,13 +115,18 @@ def _explained_fills(desk: Desk, lake: Lake, sessions: list[dt.date]) -> pl.Data
     return pl.concat(parts)
 
 
-def _report_session(desk: Desk, session: dt.date) -> dg.MaterializeResult:
-    lake, market, calendar = Lake(desk.lake), desk.traded, Calendar(desk)
+def write_session_page(desk: Desk, session: dt.date) -> tuple[Path, SessionTables, pl.DataFrame]:
+    """Write the page of a session that is no holiday from what the lake holds of it.
+
+    Returns:
+        Where the page is, the tables that it tells of, and their row of `performance_report`.
+
+    Raises:
+        UserError: a table of the session has not been published, or the page cannot be written.
+    """
+    lake, market = Lake(desk.lake), desk.traded
     keys: Any = {"market": market, "session": session}
-    if calendar.window(market, session) is None:
-        lake.write("performance_report", PerformanceReport.empty(), PerformanceReport, **keys)
-        return dg.MaterializeResult(metadata={"session": "no session"})
-    period = calendar.period_of(session)
+    of_period: Any = {"market": market, "period": Calendar(desk).period_of(session)}
     tables = SessionTables(
         name=market,
         market=desk.markets[market],
@@ -131,14 +137,24 @@ def _report_session(desk: Desk, session: dt.date) -> dg.MaterializeResult:
         equity=lake.read("equity", **keys),
         predictions=lake.read("predictions", **keys),
         quotes=lake.read("feature_table", columns=["ts_event", "bid_px", "ask_px"], **keys),
-        curves=lake.read("curve_model", market=market, period=period) if lake.exists("curve_model", market=market, period=period) else None,
+        curves=lake.read("curve_model", **of_period) if lake.exists("curve_model", **of_period) else None,
     )
     report = tables.summarise()
     monday = session - dt.timedelta(days=session.weekday())
     links = (Link("The desk", "index.html"), Link(f"Week of {monday}", f"week-{monday}.html"))
     page = desk.reports / f"session-{session}.html"
-    # The page first: where there is a row, there is the page that it leads to.
     write(page, session_page(tables, report, links=links, warehouse=True))
+    return page, tables, report
+
+
+def _report_session(desk: Desk, session: dt.date) -> dg.MaterializeResult:
+    lake = Lake(desk.lake)
+    keys: Any = {"market": desk.traded, "session": session}
+    if Calendar(desk).window(desk.traded, session) is None:
+        lake.write("performance_report", PerformanceReport.empty(), PerformanceReport, **keys)
+        return dg.MaterializeResult(metadata={"session": "no session"})
+    # The page first: where there is a row, there is the page that it leads to.
+    page, tables, report = write_session_page(desk, session)
     lake.write("performance_report", report, PerformanceReport, **keys)
     row = report.row(0, named=True)
     figures = {name: float(value) for name, value in row.items() if isinstance(value, int | float)}

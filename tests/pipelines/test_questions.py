@@ -19,7 +19,7 @@ from pipelines.sql_models import load
 from pipelines.warehouse import build, sources
 
 PAGE = Path(__file__).parents[2] / "docs" / "questions.md"
-QUESTION = re.compile(r"^### (?P<title>\d+\. [^\n]*\?)\n```sql\n(?P<sql>.*?)```\n(?P<answer>(?:\|[^\n]*\n)*)", re.M | re.S)
+QUESTION = re.compile(r"^### (?P<title>\d+\. [^\n]*\?)\n```sql\n(?P<sql>.*?)```\n(?P<answer>(?:\|[^\n]*\n)*)\n?", re.M | re.S)
 QUESTIONS = list(QUESTION.finditer(PAGE.read_text()))
 
 
@@ -48,7 +48,7 @@ def test_a_question_is_answered_with_the_columns_that_the_page_shows(desk: Desk,
 
 def _table(frame: pl.DataFrame) -> str:
     lines = [frame.columns, ["--:" if kind.is_numeric() else "---" for kind in frame.dtypes], *(map(_cell, row) for row in frame.rows())]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines) + "\n"
 
 
 def _cell(value: object) -> str:
