@@ -115,7 +115,7 @@ class Desk(_Part):
     retrain: Literal["weekly", "daily"] = "weekly"
     training_sessions: int = Field(20, ge=1, description="Sessions a model is trained on; whole weeks when weekly")
     horizon_seconds: float = Field(10.0, gt=0, description="How far ahead the mid is predicted")
-    model: str = "curves"
+    model: Literal["curves"] = Field("curves", description="What predicts the move that is traded; its rivals are scored beside it")
     trading: Trading = Trading()
     workers: int = Field(2, ge=1, description="Processes that work side by side")
 

@@ -12,9 +12,9 @@ import polars as pl
 from assets.calendar import Calendar
 from assets.curves.model import CODE_VERSION, fit, predict
 from assets.curves.picture import curves_picture
-from assets.curves.rivals import CURVES, scores
+from assets.curves.rivals import scores
 from assets.curves.schema import CurveModel, CurveStatistics, ModelScores, Predictions
-from assets.curves.statistics import CurvesError, session_statistics
+from assets.curves.statistics import session_statistics
 from assets.curves.window import read_window
 from assets.desk import Desk
 from assets.features.indicators import indicators
@@ -102,8 +102,6 @@ def predictions(desk: Desk) -> dg.AssetsDefinition:
     def asset(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         session = dt.date.fromisoformat(context.partition_key)
         with told():
-            if desk.model != CURVES:
-                raise CurvesError(f"model = {desk.model!r} in the desk file: only {CURVES!r} can be traded; rivals are scored only")
             if calendar.window(market, session) is None:
                 lake.write("predictions", Predictions.empty(), Predictions, market=market, session=session)
                 return dg.MaterializeResult(metadata={"session": "no session"})

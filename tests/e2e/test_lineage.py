@@ -135,9 +135,11 @@ def materialised(desk: Desk, instance: dg.DagsterInstance) -> dict[str, list[flo
 
 
 def test_a_partition_that_fails_is_told_in_a_sentence_and_the_rest_stays(make_desk: MakeDesk, tmp_path: Path) -> None:
-    path = make_desk(tmp_path, model='"astrology"', last_session="2026-09-14")
-    with pytest.raises(RunError, match="astrology"):
-        run_desk(path, lambda _: None)
+    path = make_desk(tmp_path, last_session="2026-09-14")
     lake = Lake(load_desk(path).lake)
+    lake.root.mkdir(parents=True)
+    (lake.root / "predictions").write_text("a file where a folder should be")
+    with pytest.raises(RunError, match="predictions"):
+        run_desk(path, lambda _: None)
     assert lake.partitions("feature_table")
     assert not lake.partitions("performance_report")
