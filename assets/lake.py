@@ -10,7 +10,8 @@ import datetime as dt
 import hashlib
 import os
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -75,10 +76,12 @@ class Lake:
         return Written(path, frame.height, _sha256(path))
 
     def write_parts(self, table: str, frames: Iterable[pl.DataFrame], contract: type[pa.DataFrameModel], **keys: Key) -> Written:
-        """Publish one partition from consecutive frames of the same columns, holding a row group of them at a time.
+        """Publish one partition from consecutive frames of the same columns, holding two row groups of them at a time.
 
-        Times, prices and numbers of messages that hardly differ from row to row are stored as differences: half the bytes, and
-        less time than compressing them whole.
+        The next group is read (a vendor's file decompressed) and checked while this one is compressed and written.
+
+        Prices and codes, which repeat, are stored by dictionary; times, numbers and sizes as differences from row to row: half
+        the bytes, and less time than compressing them whole.
 
         Raises:
             LakeError: a frame breaks the contract, or the disk refuses the write; what was published before stays.
@@ -86,13 +89,11 @@ class Lake:
         where, rows = _describe(table, keys), 0
         with self._publishing(where, self.path(table, **keys)) as temporary, ExitStack() as opened:
             writer = None
-            for part in _row_groups(frames):
-                check(part, contract, where)
-                group = _ordered(part, contract).to_arrow(compat_level=pl.CompatLevel.oldest())
+            for group in _ahead(_checked(part, contract, where) for part in _row_groups(frames)):
                 if writer is None:
                     writer = opened.enter_context(_parquet_writer(temporary, group.schema))
                 writer.write_table(group, row_group_size=_ROW_GROUP)
-                rows += part.height
+                rows += group.num_rows
         path = self.path(table, **keys)
         return Written(path, rows, _sha256(path))
 
@@ -108,7 +109,8 @@ class Lake:
             reason = error.strerror or str(error)
             raise LakeError(f"{where} could not be written to {path.parent}: {reason}; make room there, then run it again") from error
         finally:
-            temporary.unlink(missing_ok=True)
+            with suppress(OSError):  # the folder itself may be what could not be made
+                temporary.unlink()
 
     def read(self, table: str, columns: list[str] | None = None, **keys: Key) -> pl.DataFrame:
         """One partition, in the order it was written.
@@ -150,6 +152,20 @@ def _ordered(frame: pl.DataFrame, contract: type[pa.DataFrameModel]) -> pl.DataF
     return frame.select(*promised, pl.exclude(promised))
 
 
+def _checked(part: pl.DataFrame, contract: type[pa.DataFrameModel], where: str) -> pyarrow.Table:
+    check(part, contract, where)
+    return _ordered(part, contract).to_arrow(compat_level=pl.CompatLevel.oldest())
+
+
+def _ahead(made: Iterator[pyarrow.Table]) -> Iterator[pyarrow.Table]:
+    """The same tables, each made in a thread while the one before it is used."""
+    with ThreadPoolExecutor(1) as thread:
+        coming = thread.submit(next, made, None)
+        while (one := coming.result()) is not None:
+            coming = thread.submit(next, made, None)
+            yield one
+
+
 def _row_groups(frames: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:
     """The same rows in frames of a row group each, the last one shorter; one empty frame where there are no rows."""
     held: list[pl.DataFrame] = []
@@ -158,17 +174,22 @@ def _row_groups(frames: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:
         held.append(frame)
         height += frame.height
         while height >= _ROW_GROUP:
-            whole = pl.concat(held)
+            whole = pl.concat(held, rechunk=True)  # one chunk: the pages of a column end where its chunks do
             yield whole[:_ROW_GROUP]
             held, height, any_yet = [whole[_ROW_GROUP:]], height - _ROW_GROUP, True
     if held and (height or not any_yet):
-        yield pl.concat(held)
+        yield pl.concat(held, rechunk=True)
 
 
 def _parquet_writer(path: Path, schema: pyarrow.Schema) -> pq.ParquetWriter:
-    small = [field.name for field in schema if field.type.bit_width <= 16]
-    steady = {name: "DELTA_BINARY_PACKED" for name in ("ts_recv", "ts_event", "sequence") if name in schema.names}
-    return pq.ParquetWriter(path, schema, compression="zstd", compression_level=1, use_dictionary=small, column_encoding=steady)
+    steady = {field.name: "DELTA_BINARY_PACKED" for field in schema if _is_steady(field)}
+    repeated = [name for name in schema.names if name not in steady]
+    return pq.ParquetWriter(path, schema, compression="zstd", compression_level=1, use_dictionary=repeated, column_encoding=steady)
+
+
+def _is_steady(field: pyarrow.Field) -> bool:
+    is_price = field.name == "price" or "_px_" in field.name
+    return pyarrow.types.is_integer(field.type) and field.type.bit_width > 16 and not is_price
 
 
 def _describe(table: str, keys: dict[str, Key]) -> str:
