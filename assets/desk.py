@@ -100,6 +100,21 @@ class Trading(_Part):
         return round(self.latency_ms * 1_000_000)
 
 
+class Quality(_Part):
+    """When a session's feed and book are not to be believed, and what happens then."""
+
+    on_fault: Literal["warn", "block"] = Field("warn", description="block: nothing is made from the session in the same run")
+    max_refused_share: float = Field(0.01, ge=0, le=1, description="Of records that the book could not take; a sound ES session has 0.01 %")
+    max_crossed_share: float = Field(
+        0.1,
+        ge=0,
+        le=1,
+        description="Of records in events left out for a crossed or locked book; one venue has none, many together 2 to 5 %",
+    )
+    min_front_share: float = Field(0.95, ge=0, le=1, description="Of fills that hit the front of our queue; a sound ES session has all")
+    max_feed_ms: float = Field(1000, gt=0, description="Median delay of capture; above it one of the clocks is wrong")
+
+
 class Desk(_Part):
     """Everything a run depends on, beside the code and the data."""
 
@@ -114,9 +129,11 @@ class Desk(_Part):
     hours: tuple[dt.time, dt.time] | None = Field(None, description="Trading hours in UTC of a 'weekdays' or '24/7' market")
     retrain: Literal["weekly", "daily"] = "weekly"
     training_sessions: int = Field(20, ge=1, description="Sessions a model is trained on; whole weeks when weekly")
+    train_on_incomplete: bool = Field(False, description="Train on sessions whose recording ends early, too")
     horizon_seconds: float = Field(10.0, gt=0, description="How far ahead the mid is predicted")
     model: Literal["curves"] = Field("curves", description="What predicts the move that is traded; its rivals are scored beside it")
     trading: Trading = Trading()
+    quality: Quality = Quality()
     workers: int = Field(2, ge=1, description="Processes that work side by side")
 
     @field_validator("markets")
@@ -196,8 +213,8 @@ def load_desk(path: Path | str) -> Desk:
         raise DeskError(f"{path}: {_first_fault(error)}") from None
     source = desk.source
     if isinstance(source, DbnFolderSource):
-        source = source.model_copy(update={"folder": path.parent / source.folder})
-    return desk.model_copy(update={"home": path.parent / desk.home, "source": source})
+        source = source.model_copy(update={"folder": (path.parent / source.folder).resolve()})
+    return desk.model_copy(update={"home": (path.parent / desk.home).resolve(), "source": source})
 
 
 def _first_fault(error: ValidationError) -> str:

@@ -51,6 +51,7 @@ def print_tried(tried: "Tried") -> None:
     rows = [
         ("instrument", f"{market.symbol}, tick {market.tick_size.normalize():f} ({tried.instrument.origin})"),
         ("book", f"{quality['records']:,} records, {quality['events']:,} events, {quality['trades']:,} trades"),
+        *([("damaged", f"only the records before it: {tried.damage}")] if tried.damage else []),
         ("quarantined", f"{quality['quarantined']:,} records"),
         ("rows", f"{tried.trained:,} to fit on, {tried.tested:,} after a gap of one horizon to trade"),
         ("out-of-sample R2", r2),

@@ -27,7 +27,7 @@ from assets.fills.simulate import Simulation, simulate
 from assets.fills.tape import make_tape
 from assets.fills.tune import policy_of, tune, winner
 from assets.reports.session import SessionTables, write_try_page
-from assets.ticks.dbn import Definition, read_definition, read_metadata, read_records
+from assets.ticks.dbn import Definition, read_definition, read_metadata, stream_records, until_damage
 
 TRAINING_SHARE: Final = 0.6
 """Share of the feature rows that curves and policy may see."""
@@ -35,7 +35,7 @@ TRAINING_SHARE: Final = 0.6
 HORIZON_NS: Final = 10 * NS
 """The seed's ten seconds."""
 
-_LEAST_ROWS: Final = 2_000
+_LEAST_ROWS: Final = 1_000
 """Labelled training rows below which fifty buckets an indicator would be fitted to noise."""
 
 _FOLDS: Final = 4
@@ -69,13 +69,15 @@ class Tried:
     tested: int
     policy: pl.DataFrame
     page: Path
+    damage: str | None
+    """What ended the file's records early, in a sentence."""
 
 
 def try_file(file: Path, definition: Path | None, out: Path, *, fee: Decimal = Decimal(0), trading: Trading | None = None) -> Tried:
     """Run all floors on one DBN file and write its page.
 
     Args:
-        file: DBN of schema mbo, one instrument.
+        file: DBN of schema mbo, mbp-10 or mbp-1, one instrument; of a damaged one, the records before the damage.
         definition: DBN of schema definition, for tick size and multiplier.
         out: folder of the page.
         fee: a contract, in the unit of the P&L.
@@ -85,7 +87,8 @@ def try_file(file: Path, definition: Path | None, out: Path, *, fee: Decimal = D
         UserError: a file cannot be read, or holds too little to fit on.
     """
     trading = trading or Trading()
-    raw = read_records([file])
+    damage: list[str] = []
+    raw = pl.concat(until_damage(stream_records([file]), damage))
     books = rebuild(raw)
     instrument = _instrument(file, definition, books.books, fee)
     market, chosen = instrument.market, indicators([])
@@ -112,7 +115,7 @@ def try_file(file: Path, definition: Path | None, out: Path, *, fee: Decimal = D
     traded = simulate(records, *signal, market=market, trading=trading, policy=policy_of(policy), window=window)
     page = out / f"{file.name.split('.')[0]}.html"
     report = write_try_page(page, _tables(file, day, instrument, traded, moves, test, model))
-    return Tried(report, books.quality, instrument, labelled, test.height, policy, page)
+    return Tried(report, books.quality, instrument, labelled, test.height, policy, page, damage[0] if damage else None)
 
 
 def split(features: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -146,7 +149,7 @@ def infer_tick(books: pl.DataFrame) -> int:
     columns = [column for column in books.columns if "_px_" in column]
     prices = pl.concat([books[column].drop_nulls().unique().alias("price") for column in columns]).unique()
     if prices.is_empty():
-        raise TryError("the file has no book with a price in it: give a file of schema mbo with at least one order")
+        raise TryError("the file has no book with a price in it: give a file of schema mbo, mbp-10 or mbp-1 with at least one order")
     return int(np.gcd.reduce(np.abs(prices.to_numpy())))
 
 

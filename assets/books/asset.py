@@ -49,7 +49,7 @@ def clean_books(desk: Desk, market: str) -> dg.AssetsDefinition:
 
 
 def checks(desk: Desk, market: str) -> list[dg.AssetChecksDefinition]:
-    """Contracts of the four tables, conservation of records, and thresholds of quality that warn."""
+    """Contracts of the four tables, conservation of records, and the desk's thresholds of quality."""
     tables = {"clean_books": CleanBooks, "trades": Trades, "quarantine": Quarantine, "book_quality": BookQuality}
     contracts = [contract_check(desk, market, table, contract, "session", asset="clean_books") for table, contract in tables.items()]
     key, partitions = dg.AssetKey([market, "clean_books"]), Calendar(desk).session_partitions
@@ -72,17 +72,21 @@ def checks(desk: Desk, market: str) -> list[dg.AssetChecksDefinition]:
             return dg.AssetCheckResult(passed=False, description=str(error))
         return dg.AssetCheckResult(passed=missing == 0, metadata={"unaccounted": missing})
 
+    blocks = desk.quality.on_fault == "block"
+    severity = dg.AssetCheckSeverity.ERROR if blocks else dg.AssetCheckSeverity.WARN
+
     @dg.asset_check(
         asset=key,
         name="book_quality_thresholds",
         description="The session's feed and book are good enough to be believed.",
         partitions_def=partitions,
+        blocking=blocks,
     )
     def good(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
         try:
-            found = faults(Lake(desk.lake).read("book_quality", market=market, session=context.partition_key))
+            found = faults(Lake(desk.lake).read("book_quality", market=market, session=context.partition_key), desk.quality)
         except LakeError as error:
             found = [str(error)]
-        return dg.AssetCheckResult(passed=not found, severity=dg.AssetCheckSeverity.WARN, description="; ".join(found) or None)
+        return dg.AssetCheckResult(passed=not found, severity=severity, description="; ".join(found) or None)
 
     return [*contracts, conserved, good]

@@ -63,7 +63,7 @@ def applied(raw: pl.DataFrame, quarantine: pl.DataFrame) -> pl.DataFrame:
 
 def _exact(raw: pl.DataFrame, now: np.ndarray, capacity: int) -> tuple[Events, list[pl.Series]]:
     records = Records(*(frozen(raw[name]) for name in Records._fields))
-    most = _most_events(records.flags)
+    most = most_events(records.flags)
     found, levels, changes, book = new_events(most, raw.height), new_levels(most), new_changes(1 + capacity // 4), new_book(capacity)
     places = np.empty((int(np.count_nonzero(records.action == codes.FILL)), 3), np.int64)
     while replay(book, records, found, changes, places, now) < raw.height:
@@ -89,7 +89,7 @@ def _quoted(raw: pl.DataFrame, now: np.ndarray) -> tuple[Events, list[pl.Series]
     return found, levels_of(raw, found.row[: now[events.ROWS]])
 
 
-def _most_events(flags: np.ndarray) -> int:
+def most_events(flags: np.ndarray) -> int:
     """An event ends with F_LAST, or where a snapshot does."""
     snapshot = (flags & codes.F_SNAPSHOT) != 0
     return int(((flags & codes.F_LAST) != 0).sum() + (snapshot[:-1] & ~snapshot[1:]).sum()) + 1

@@ -35,14 +35,15 @@ def curve_statistics(desk: Desk) -> dg.AssetsDefinition:
         tags={"market": market, "layer": "curves"},
         code_version=CODE_VERSION,
         partitions_def=calendar.session_partitions,
-        deps=[dg.AssetKey([market, "feature_table"])],
+        deps=[dg.AssetKey([market, "feature_table"]), *(dg.AssetKey([name, "raw_ticks"]) for name in desk.all_markets)],
     )
     def asset(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         session = dt.date.fromisoformat(context.partition_key)
         with told():
-            if calendar.window(market, session) is None:
+            why_not = "no session" if calendar.window(market, session) is None else _damage(desk, lake, session)
+            if why_not:
                 lake.write("curve_statistics", CurveStatistics.empty(), CurveStatistics, market=market, session=session)
-                return dg.MaterializeResult(metadata={"session": "no session"})
+                return dg.MaterializeResult(metadata={"session": why_not})
             chosen = indicators(desk.leaders)
             features = lake.read("feature_table", columns=[*(i.name for i in chosen), "label"], market=market, session=session)
             statistics = session_statistics(features, chosen, horizon_ns=desk.horizon_ns)
@@ -50,6 +51,15 @@ def curve_statistics(desk: Desk) -> dg.AssetsDefinition:
         return dg.MaterializeResult(metadata={"rows": statistics.rows, "label_square": statistics.label_square})
 
     return asset
+
+
+def _damage(desk: Desk, lake: Lake, session: dt.date) -> str | None:
+    """Why no model trains on the session: a recording of one of its markets ends early, and the desk does not allow it."""
+    if desk.train_on_incomplete:
+        return None
+    recordings = [lake.read("recording", market=market, session=session) for market in desk.all_markets]
+    damage = [sentence for recording in recordings for sentence in recording["damage"].drop_nulls()]
+    return f"incomplete, and left out of training unless the desk sets train_on_incomplete: {damage[0]}" if damage else None
 
 
 def curve_model(desk: Desk) -> dg.AssetsDefinition:
@@ -141,8 +151,8 @@ def model_scores(desk: Desk) -> dg.AssetsDefinition:
             return lake.read("feature_table", columns=[*(i.name for i in chosen), "label"], market=market, session=session)
 
         with told():
-            window, own = calendar.training_sessions(period), calendar.period_sessions(period)
-            train, test = ([read(day) for day in days if calendar.window(market, day)] for days in (window, own))
+            train = [read(day) for day in read_window(lake, market, calendar.training_sessions(period))]
+            test = [read(day) for day in calendar.period_sessions(period) if calendar.window(market, day)]
             table, seconds = scores(lake.read("curve_model", market=market, period=period), train, test, chosen)
             lake.write("model_scores", table, ModelScores, market=market, period=period)
         r2 = {f"r2_{name}": value for name, value in table.select("model", "r2").iter_rows() if value is not None}

@@ -8,7 +8,7 @@ from assets.lake import Lake
 
 
 def read_window(lake: Lake, market: str, sessions: Sequence[dt.date]) -> dict[dt.date, Statistics]:
-    """Statistics by session; a holiday, whose partition has no rows, is left out.
+    """Statistics by session; one that nobody trains on (a holiday, an incomplete recording) has no rows and is left out.
 
     Raises:
         CurvesError: names the sessions of the window that have not been materialised. Dagster passes over such holes in silence.

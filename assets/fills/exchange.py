@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from assets.books.codes import ASK, BID, Int
-from assets.fills.tape import ADDED, CLEARED, FILLED, LAST, REMOVED, UNKNOWN
+from assets.fills.rows import ADDED, CLEARED, FILLED, LAST, REMOVED, UNKNOWN
 from assets.fills.wire import CANCEL, CANCELLED, DONE, NEVER, NEW, REJECTED, RESTING, STANDS, TAKEN, TOO_LATE, Room, kernel
 
 

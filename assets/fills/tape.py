@@ -16,8 +16,8 @@ A modify that raises the size or moves the price is a removal and an addition at
 size is a removal that keeps the rest in place. A refill of an order whose shown part had traded (iceberg)
 joins the back, as on the venue.
 
-This is the one seam where it is decided how a queue is known: a source without order ids writes removals with
-the priority UNKNOWN, and the exchange then estimates whose contracts left (`exchange.py`).
+This is the one seam where it is decided how a queue is known: a source without order ids (`levels.py`) writes removals
+with the priority UNKNOWN, and the exchange then only knows what is left (`exchange.py`).
 """
 
 from typing import Final, NamedTuple
@@ -31,14 +31,8 @@ from assets.books import codes as mbo
 from assets.books.codes import ASK, BID, Int
 from assets.desk import PRICE_UNIT, Market
 from assets.fills.errors import FillsError
-
-ADDED, REMOVED, FILLED, TRADED, CLEARED = range(5)
-
-UNKNOWN: Final = -1
-"""Priority of a removal whose order is not known."""
-
-LAST: Final = np.iinfo(np.int32).max
-"""Priority behind every order."""
+from assets.fills.levels import quoted_prices, resolve_levels
+from assets.fills.rows import ADDED, CLEARED, FILLED, LAST, REMOVED, ROW, TRADED
 
 REACH: Final = 1 << 17
 """Ticks to each side of the middle price that the tape keeps. An order further away (a stub quote at 0.01, a
@@ -47,13 +41,6 @@ spread's leg) is never near enough to the touch to be traded by us, and a dense 
 MARGIN: Final = 16
 """Free ticks at both ends of the ladder, so that a price at which we may quote or flatten (ten ticks through the
 touch) is on it whatever the session's later prices are."""
-
-ROW: Final = np.dtype(
-    [("ts", "i8"), *((name, "i4") for name in ("px", "size", "priority", "bid", "ask")), ("kind", "u1"), ("side", "u1")], align=True
-)
-"""ts: UTC nanoseconds, never falling; px: ticks above the tape's base; size: contracts; priority: of the order
-concerned (of a clear: the last that its snapshot can restore); bid, ask: best prices after the row, -1 and the
-ladder's width where a side is empty; side: of the resting contracts."""
 
 
 class Tape(NamedTuple):
@@ -71,35 +58,50 @@ def make_tape(records: pl.DataFrame, market: Market) -> Tape:
     """Resolve the records that were applied to the book (RawTicks, file order) to a tape.
 
     Raises:
-        FillsError: the records have no order ids, or a price is no multiple of the market's tick size.
+        FillsError: the records bring neither order ids nor levels, or a price is no multiple of the market's tick size.
     """
-    if "order_id" not in records.columns:
-        raise FillsError(f"{market.symbol}: records without order ids cannot tell an exact queue: use a source of schema mbo")
-    ids, order = np.unique(records["order_id"].to_numpy(), return_inverse=True)
-    price, ticks = records["price"].to_numpy(), np.zeros(records.height, np.int64)
-    priced = (price != mbo.UNDEF_PRICE) & (records["action"].to_numpy() != mbo.CLEAR)
-    np.floor_divide(price, market.tick, out=ticks, where=priced)
-    astray = np.flatnonzero(priced & (ticks * market.tick != price))
-    if len(astray):
+    exact = "order_id" in records.columns
+    if not exact and "bid_px_00" not in records.columns:
+        raise FillsError(f"{market.symbol}: trades alone show no queue to trade in: use a source of schema mbo, mbp-10 or mbp-1")
+    priced = records["action"].to_numpy() != mbo.CLEAR
+    px = _ticks(records["price"].to_numpy(), priced, market)
+    prices, sizes = quoted_prices(records)
+    levels = _ticks(prices, sizes > 0, market)
+    known = [ticks[ticks != _NO_PRICE] for ticks in (px, levels)]
+    span = [each for each in known if each.size]
+    low, high = (min(int(each.min()) for each in span), max(int(each.max()) for each in span)) if span else (0, 0)
+    middle = int(np.median(span[-1])) if span else 0
+    base, top = max(low, middle - REACH) - MARGIN, min(high, middle + REACH) + MARGIN
+    width = top - base + 1
+    ts = np.maximum.accumulate(records["ts_event"].to_numpy())
+    # Copies: one kind of array for every frame, so that a kernel is compiled once.
+    action, side, size = np.array(records["action"]), np.array(records["side"]), np.array(records["size"], np.int64)
+    if exact:
+        ids, order = np.unique(records["order_id"].to_numpy(), return_inverse=True)
+        rows = _resolve(ts, action, side, px - base, size, order.astype(np.int64), np.array(records["flags"]), len(ids), width).copy()
+    else:
+        # A level off the ladder is neither seen nor the end of its side.
+        on_ladder = np.where((levels >= base) & (levels <= top), levels - base, width)
+        rows = resolve_levels(ts, action, side, px - base, size, np.where(sizes > 0, on_ladder, -1), sizes, width)
+    return Tape(rows, base, width)
+
+
+_NO_PRICE: Final = np.iinfo(np.int64).min // 2
+"""Ticks where there is no price: below every ladder, whatever its base."""
+
+
+def _ticks(prices: np.ndarray, priced: np.ndarray, market: Market) -> np.ndarray:
+    """Prices in ticks, _NO_PRICE where there is none."""
+    priced = priced & (prices != mbo.UNDEF_PRICE)
+    ticks = np.full(prices.shape, _NO_PRICE)
+    np.floor_divide(prices, market.tick, out=ticks, where=priced)
+    astray = prices[priced & (ticks * market.tick != prices)]
+    if astray.size:
         raise FillsError(
-            f"{market.symbol}: price {price[astray[0]] / PRICE_UNIT} is no multiple of the tick size {market.tick_size}: "
+            f"{market.symbol}: price {astray[0] / PRICE_UNIT} is no multiple of the tick size {market.tick_size}: "
             "correct tick_size of the market in the desk file"
         )
-    low, high = (int(ticks[priced].min()), int(ticks[priced].max())) if priced.any() else (0, 0)
-    middle = int(np.median(ticks[priced])) if priced.any() else 0
-    base, top = max(low, middle - REACH) - MARGIN, min(high, middle + REACH) + MARGIN
-    rows = _resolve(
-        np.maximum.accumulate(records["ts_event"].to_numpy()),
-        np.array(records["action"]),  # copies: one kind of array for every frame, so that the kernel is compiled once
-        np.array(records["side"]),
-        ticks - base,
-        np.array(records["size"], np.int64),
-        order.astype(np.int64),
-        np.array(records["flags"]),
-        len(ids),
-        top - base + 1,
-    )
-    return Tape(rows.copy(), base, top - base + 1)
+    return ticks
 
 
 def double_mids(tape: Tape) -> npt.NDArray[np.int64]:

@@ -20,8 +20,6 @@ from assets.fills.replay import Session, make_session
 from assets.fills.tape import make_tape
 from assets.lake import Lake
 
-_COLUMNS = ["ts_event", "action", "side", "price", "size", "order_id", "flags"]
-
 
 def read_records(lake: Lake, market: str, session: dt.date) -> pl.DataFrame:
     """The records of a session that were applied to its book.
@@ -29,8 +27,8 @@ def read_records(lake: Lake, market: str, session: dt.date) -> pl.DataFrame:
     Raises:
         LakeError: `raw_ticks` or `quarantine` of the session is not in the lake.
     """
-    keys: dict[str, dt.date | str] = {"market": market, "session": session}
-    return applied(lake.read("raw_ticks", _COLUMNS, **keys), lake.read("quarantine", ["row", "reason"], **keys))
+    raw = lake.read("raw_ticks", market=market, session=session)
+    return applied(raw, lake.read("quarantine", ["row", "reason"], market=market, session=session))
 
 
 def read_training_sessions(desk: Desk, lake: Lake, period: dt.date) -> list[Session]:

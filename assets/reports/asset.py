@@ -22,6 +22,7 @@ from assets.reports.schema import PerformanceReport
 from assets.reports.session import SessionTables, session_page
 from assets.reports.statistics import sessions_a_year, sharpe, weekly_table
 from assets.shell import OWNERS, contract_check, told
+from assets.ticks.schema import Recording
 
 CODE_VERSION: Final = "1"
 """Raised with the figures of a report or the look of a page."""
@@ -100,7 +101,9 @@ def read_desk(desk: Desk) -> DeskTables:
         fills=_explained_fills(desk, lake, reports["session"].to_list()),
         curves=_all(lake, "curve_model", CurveModel, desk.traded, "period"),
         scores=_all(lake, "model_scores", ModelScores, desk.traded, "period"),
-        quality=_all(lake, "book_quality", BookQuality, desk.traded, "session"),
+        quality=_all(lake, "book_quality", BookQuality, desk.traded, "session").join(
+            _all(lake, "recording", Recording, desk.traded, "session").select("session", "complete"), on="session", how="left"
+        ),
     )
 
 

@@ -39,7 +39,7 @@ class DeskTables:
     scores: pl.DataFrame
     """Rows of `model_scores`, each with its `period` (date)."""
     quality: pl.DataFrame
-    """Rows of `book_quality`, each with its `session` (date)."""
+    """Rows of `book_quality`, each with its `session` (date) and whether its recording is `complete`."""
 
     @property
     def unit(self) -> str:
@@ -293,6 +293,7 @@ def _drift(tables: DeskTables, market: str) -> Exhibit:
 def _data(tables: DeskTables) -> list[Exhibit | Table]:
     columns = {
         "session": ("Session", plain),
+        "whole": ("Recording", plain),
         "records": ("Records", number()),
         "events": ("Events", number()),
         "trades": ("Trades", number()),
@@ -302,6 +303,8 @@ def _data(tables: DeskTables) -> list[Exhibit | Table]:
         "locked": ("Locked, s", number(1)),
         "front_share": ("Fills at our front", percent),
     }
-    told = tables.quality.sort("session").with_columns(crossed=pl.col("crossed_ns") / 1e9, locked=pl.col("locked_ns") / 1e9)
+    whole = pl.when("complete").then(pl.lit("whole")).when(~pl.col("complete")).then(pl.lit("ends early"))
+    told = tables.quality.sort("session").with_columns(crossed=pl.col("crossed_ns") / 1e9, locked=pl.col("locked_ns") / 1e9, whole=whole)
     how = "What the book was rebuilt from, of the traded market. Quarantined rows are kept, with their reason, in the table quarantine."
-    return [Table("Quality", how, told, columns, f"select * from book_quality\nwhere market = '{tables.name}' order by session")]
+    joined = "select q.*, r.complete from book_quality as q join recording as r using (market, session)"
+    return [Table("Quality", how, told, columns, f"{joined}\nwhere market = '{tables.name}' order by session")]

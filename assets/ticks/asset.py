@@ -11,13 +11,13 @@ import polars as pl
 
 from assets.calendar import Calendar
 from assets.desk import Desk
-from assets.lake import Lake
+from assets.lake import Lake, LakeError
 from assets.shell import OWNERS, contract_check, told
-from assets.ticks.dbn import stream_records
-from assets.ticks.schema import MBO_COLUMNS, RawTicks
+from assets.ticks.dbn import stream_records, until_damage
+from assets.ticks.schema import MBO_COLUMNS, RawTicks, Recording
 from assets.ticks.source import open_source
 
-CODE_VERSION: Final = "2"
+CODE_VERSION: Final = "3"
 """Raised when the same vendor file would give other rows."""
 
 
@@ -41,20 +41,37 @@ def raw_ticks(desk: Desk, market: str) -> dg.AssetsDefinition:
             window = calendar.window(market, session)
             paths = open_source(desk).fetch(market, session)
             frames: Iterable[pl.DataFrame] = [pl.DataFrame(schema=MBO_COLUMNS)]
+            damage: list[str] = []
             if window and paths:
-                frames = stream_records(paths, symbol=desk.markets[market].symbol, end_ns=window.close_ns)
+                frames = until_damage(stream_records(paths, symbol=desk.markets[market].symbol, end_ns=window.close_ns), damage)
             written = lake.write_parts("raw_ticks", frames, RawTicks, market=market, session=session)
+            for sentence in damage:
+                context.log.warning("%s; the %d records before it are kept, the session is marked incomplete", sentence, written.rows)
+            row = _recording(paths, written.rows, damage)
+            lake.write("recording", row, Recording, market=market, session=session)
         vendor = {path.name: _sha256(path) for path in paths}
         metadata: dict[str, Any] = {
             "dagster/row_count": written.rows,
             "records": float(written.rows),
-            "vendor_bytes": float(sum(path.stat().st_size for path in paths)),
+            "vendor_bytes": float(row["bytes"][0]),
             "vendor_sha256": dg.MetadataValue.json(vendor),
             "provenance": desk.provenance,
+            **({"incomplete": damage[0]} if damage else {}),
         }
         return dg.MaterializeResult(metadata=metadata if paths else {"session": "no session", **metadata})
 
     return asset
+
+
+def _recording(paths: list[Path], records: int, damage: list[str]) -> pl.DataFrame:
+    row = {
+        "files": len(paths),
+        "bytes": sum(path.stat().st_size for path in paths),
+        "records": records,
+        "complete": not damage,
+        "damage": damage[0] if damage else None,
+    }
+    return pl.DataFrame([row], schema=Recording.empty().schema)
 
 
 def _sha256(path: Path) -> str:
@@ -63,5 +80,23 @@ def _sha256(path: Path) -> str:
 
 
 def checks(desk: Desk, market: str) -> list[dg.AssetChecksDefinition]:
-    """The contract, held once more against what was published."""
-    return [contract_check(desk, market, "raw_ticks", RawTicks, "session")]
+    """The contracts, held once more against what was published, and whether the session is all there."""
+
+    @dg.asset_check(
+        asset=dg.AssetKey([market, "raw_ticks"]),
+        name="recording_complete",
+        description="Every record of the vendor's files could be read.",
+        partitions_def=Calendar(desk).session_partitions,
+    )
+    def complete(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
+        try:
+            damage = Lake(desk.lake).read("recording", market=market, session=context.partition_key)["damage"][0]
+        except LakeError as error:
+            damage = str(error)
+        return dg.AssetCheckResult(passed=damage is None, severity=dg.AssetCheckSeverity.WARN, description=damage)
+
+    return [
+        contract_check(desk, market, "raw_ticks", RawTicks, "session"),
+        contract_check(desk, market, "recording", Recording, "session", asset="raw_ticks"),
+        complete,
+    ]

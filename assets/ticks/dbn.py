@@ -8,6 +8,7 @@ import datetime as dt
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import IO, Final, NamedTuple
 
@@ -48,6 +49,10 @@ _EPOCH: Final = dt.date(1970, 1, 1).toordinal()
 
 class TicksError(UserError):
     """A vendor file or a source that cannot be used: names the file, market or session, and the remedy."""
+
+
+class DamageError(TicksError):
+    """The records of a file end at a damaged byte; those before it have been yielded."""
 
 
 @dataclass(frozen=True)
@@ -141,7 +146,8 @@ def stream_records(paths: Sequence[Path], *, symbol: str | None = None, end_ns: 
         One row a record: the columns of `RawTicks`, and for the other schemas their levels in place of order and channel.
 
     Raises:
-        TicksError: a file is missing, empty, truncated, corrupt, of another schema, or without records of the instrument.
+        DamageError: once the records before a damaged byte have been yielded; what comes after it would be applied to a wrong book.
+        TicksError: a file is missing, empty, of another schema, or without records of the instrument.
     """
     opened = sorted(((path, *_open(path)) for path in paths), key=lambda file: file[1].start)
     schemas = {str(metadata.schema) for _, metadata, _ in opened}
@@ -164,12 +170,29 @@ def stream_records(paths: Sequence[Path], *, symbol: str | None = None, end_ns: 
         raise TicksError(f"{_names(paths)} hold {len(seen)} instruments: name the symbol of one")
 
 
+def until_damage(frames: Iterator[pl.DataFrame], damage: list[str]) -> Iterator[pl.DataFrame]:
+    """The frames before a damaged byte, whose sentence is added to `damage`; raised where no record came before it."""
+    any_yet = False
+    try:
+        for frame in frames:
+            any_yet |= frame.height > 0
+            yield frame
+    except DamageError as error:
+        if not any_yet:
+            raise
+        damage.append(str(error))
+
+
 def to_frame(records: np.ndarray) -> pl.DataFrame:
     """Records of a Databento message layout as rows of `raw_ticks`."""
     names = [name for name in records.dtype.names or () if name != "length"]
     ordered = [*(name for name in MBO_COLUMNS if name in names), *(name for name in names if name not in MBO_COLUMNS)]
-    columns = {name: pl.Series(name, np.ascontiguousarray(records[name])) for name in ordered}
-    return pl.DataFrame(columns).with_columns(pl.col("ts_recv", "ts_event").cast(pl.Int64))
+    return pl.DataFrame({name: pl.Series(name, _signed(name, np.ascontiguousarray(records[name]))) for name in ordered})
+
+
+def _signed(name: str, values: np.ndarray) -> np.ndarray:
+    """Stamps as int64, which hold every one until 2262; the vendor's "none", and what damage made of one, are below 0."""
+    return values.view(np.int64) if name in {"ts_recv", "ts_event"} else values
 
 
 def read_definition(path: Path, symbol: str) -> Definition:
@@ -241,23 +264,48 @@ def _blocks(path: Path) -> Iterator[bytes]:
 
 
 def _decompressed(path: Path, file: IO[bytes]) -> Iterator[bytes]:
-    frame, position = zstandard.ZstdDecompressor().decompressobj(), 0
+    frame, begun, position = zstandard.ZstdDecompressor().decompressobj(), 0, 0
     within = True
     while block := file.read(_READ):
         position += len(block)
         while block:
             if not within:
-                frame, within = zstandard.ZstdDecompressor().decompressobj(), True
+                frame, begun, within = zstandard.ZstdDecompressor().decompressobj(), position - len(block), True
             try:
                 plain = frame.decompress(block)
             except zstandard.ZstdError as error:
-                raise TicksError(f"{path} is corrupt before byte {position} ({error}): fetch it again") from None
+                if "checksum" in str(error):
+                    raise DamageError(
+                        f"{path} is damaged between bytes {begun} and {position}: the checksum of a zstd frame does not match, "
+                        "which of its records are wrong is not known; fetch it again"
+                    ) from None
+                yield from _salvaged(path, begun, position - len(block))
+                return
             block = frame.unused_data if frame.eof else b""
             within = not frame.eof
             if plain:
                 yield plain
     if within:
-        raise TicksError(f"{path} is truncated: it ends within a zstd frame at byte {position}; fetch it again")
+        raise DamageError(f"{path} is truncated: it ends within a zstd frame at byte {position}; fetch it again")
+
+
+def _salvaged(path: Path, begun: int, fed: int) -> Iterator[bytes]:
+    """What is left to be had of a damaged frame that began at one byte and has been read up to another.
+
+    Byte by byte, since with the block that it finds damaged the decompressor drops what the call gave before.
+    """
+    frame = zstandard.ZstdDecompressor().decompressobj()
+    with path.open("rb") as file:
+        file.seek(begun)
+        for start in range(begun, fed, _READ):
+            frame.decompress(file.read(min(_READ, fed - start)))
+        for position in count(fed):
+            try:
+                plain = frame.decompress(file.read(1))
+            except zstandard.ZstdError as error:
+                raise DamageError(f"{path} is damaged at or before byte {position} ({error}): fetch it again") from None
+            if plain:
+                yield plain
 
 
 def _parts(path: Path, metadata: dbn.Metadata, blocks: Iterator[bytes]) -> Iterator[np.ndarray]:
@@ -277,16 +325,18 @@ def _records(path: Path, dtype: np.dtype, blocks: Iterator[bytes]) -> Iterator[n
         part = np.frombuffer(held, dtype, whole)
         odd = np.flatnonzero(part["length"] != dtype.itemsize // 4)
         if odd.size:
-            raise TicksError(
-                f"{path}: record {done + odd[0]} is {4 * int(part['length'][odd[0]])} bytes long where its schema has {dtype.itemsize}; "
-                "it is corrupt or mixes schemas: fetch it again in one schema"
+            yield part[: odd[0]]
+            raise DamageError(
+                f"{path}: record {done + odd[0]}, at byte {(done + odd[0]) * dtype.itemsize} after the header, is "
+                f"{4 * int(part['length'][odd[0]])} bytes long where its schema has {dtype.itemsize}; "
+                "the file is damaged or mixes schemas: fetch it again in one schema"
             )
         if whole:
             yield part
         done += whole
         held = held[whole * dtype.itemsize :]
     if held:
-        raise TicksError(f"{path} is truncated: it ends {len(held)} bytes into record {done}, which has {dtype.itemsize}; fetch it again")
+        raise DamageError(f"{path} is truncated: it ends {len(held)} bytes into record {done}, which has {dtype.itemsize}; fetch it again")
 
 
 class _Instrument(NamedTuple):

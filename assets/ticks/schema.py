@@ -31,8 +31,8 @@ class RawTicks(pa.DataFrameModel):
     their levels (`bid_px_00`, ...) instead of `channel_id` and `order_id`.
     """
 
-    ts_recv: pl.Int64 = pa.Field(ge=0, description="Capture time, UTC nanoseconds")
-    ts_event: pl.Int64 = pa.Field(ge=0, description="Exchange time, UTC nanoseconds")
+    ts_recv: pl.Int64 = pa.Field(description="Capture time, UTC nanoseconds; below 0 where the vendor has none")
+    ts_event: pl.Int64 = pa.Field(description="Exchange time, UTC nanoseconds; below 0 where the vendor has none")
     rtype: pl.UInt8 = pa.Field(description="DBN record type; 160 is mbo")
     publisher_id: pl.UInt16
     instrument_id: pl.UInt32
@@ -45,3 +45,13 @@ class RawTicks(pa.DataFrameModel):
     flags: pl.UInt8 = pa.Field(description="128 F_LAST ends an event, 32 F_SNAPSHOT, 8 F_BAD_TS_RECV, 4 F_MAYBE_BAD_BOOK")
     ts_in_delta: pl.Int32 = pa.Field(description="Nanoseconds from the venue's sending to capture")
     sequence: pl.UInt32 = pa.Field(description="Venue's message number; may repeat within an event")
+
+
+class Recording(pa.DataFrameModel):
+    """`recording`: what a session was read from, one row a session, and whether it is all there."""
+
+    files: pl.Int64 = pa.Field(ge=0, description="Vendor files; none on a holiday")
+    bytes: pl.Int64 = pa.Field(ge=0, description="Size of the vendor files")
+    records: pl.Int64 = pa.Field(ge=0, description="Rows of `raw_ticks`")
+    complete: pl.Boolean = pa.Field(description="Whether every record of the files could be read; no model trains on a session that is not")
+    damage: str = pa.Field(nullable=True, description="What ended the records early, in a sentence; null where nothing did")

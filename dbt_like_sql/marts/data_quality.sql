@@ -27,6 +27,8 @@ final as (
         quality.market,
         quality.session,
         quality.records = 0 as no_session,
+        recording.complete,
+        recording.damage,
         quality.records,
         quality.events,
         quality.trades,
@@ -43,6 +45,7 @@ final as (
         quality.feed_p99_ms,
         quality.front_share
     from quality
+    left join stg_recording as recording using (market, session)
     left join reasons using (market, session)
 )
 

@@ -10,7 +10,7 @@ from assets.books.asset import checks, clean_books
 from assets.books.quality import faults, unaccounted
 from assets.books.rebuild import rebuild
 from assets.books.schema import BookQuality
-from assets.desk import load_desk
+from assets.desk import Quality, load_desk
 from assets.lake import Lake
 from assets.ticks.schema import RawTicks
 
@@ -96,6 +96,6 @@ def test_a_lost_record_is_noticed(stream):
 )
 def test_a_threshold_that_is_missed_is_told_in_a_sentence(worse, word):
     sound = dict.fromkeys(BookQuality.to_schema().columns, 0) | {"records": 1_000, "front_share": 1.0}
-    assert faults(pl.DataFrame([sound])) == []
-    (fault,) = faults(pl.DataFrame([sound | worse]))
+    assert faults(pl.DataFrame([sound]), Quality()) == []
+    (fault,) = faults(pl.DataFrame([sound | worse]), Quality())
     assert word in fault

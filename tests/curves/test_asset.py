@@ -16,6 +16,7 @@ from assets.desk import Desk, Market
 from assets.features.indicators import indicators
 from assets.features.schema import FeatureTable
 from assets.lake import Lake
+from assets.ticks.schema import Recording
 
 FIRST = dt.date(2026, 8, 31)
 PERIOD = dt.date(2026, 9, 7)
@@ -49,7 +50,13 @@ def lake(desk, monkeypatch) -> Lake:
             {"ts_event": np.arange(ROWS), "row": np.arange(ROWS, dtype=np.uint32), **book, "label": label.astype(np.float32), **values}
         ).with_columns(label=pl.when(pl.col("ts_event") < ROWS - 100).then("label"))
         lake.write("feature_table", frame, FeatureTable, market="FLW", session=session)
+        recorded(lake, session, None)
     return lake
+
+
+def recorded(lake: Lake, session: dt.date, damage: str | None) -> None:
+    row = {"files": 1, "bytes": 1, "records": ROWS, "complete": damage is None, "damage": damage}
+    lake.write("recording", pl.DataFrame([row], schema=Recording.empty().schema), Recording, market="FLW", session=session)
 
 
 def run(definition: dg.AssetsDefinition, key: dt.date) -> dict[str, dg.MetadataValue]:
@@ -123,9 +130,17 @@ def test_a_session_without_its_model_says_which_one(desk, lake):
         run(asset.predictions(desk), PERIOD)
 
 
-def test_a_model_that_cannot_be_traded_is_named(desk, lake):
-    with pytest.raises(AssertionError, match="model = 'linear' in the desk file: only 'curves' can be traded"):
-        run(asset.predictions(desk.model_copy(update={"model": "linear"})), PERIOD)
+def test_no_model_trains_on_a_session_whose_recording_ends_early_unless_the_desk_allows_it(desk, lake):
+    broken = dt.date(2026, 9, 2)
+    recorded(lake, broken, "it ends at byte 7")
+    statistics(desk, lake)
+    assert "it ends at byte 7" in run(asset.curve_statistics(desk), broken)["session"].value
+    assert run(asset.curve_model(desk), PERIOD)["sessions"].value == 4
+    run(asset.model_scores(desk), PERIOD)
+    assert lake.read("model_scores", market="FLW", period=PERIOD)["rows_train"].max() == 4 * (ROWS - 100)
+    bold = desk.model_copy(update={"train_on_incomplete": True})
+    run(asset.curve_statistics(bold), broken)
+    assert run(asset.curve_model(bold), PERIOD)["sessions"].value == 5
 
 
 def test_another_horizon_asks_for_new_statistics(desk, lake):

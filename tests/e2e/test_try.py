@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from assets.calendar import Calendar
 from assets.desk import Desk, SimulatedSource, UserError, load_desk
-from assets.ticks.dbn import write_mbo
+from assets.ticks.dbn import read_records, write_mbo
 from assets.ticks.source import SimulatedExchange
 from pipelines.cli import app
 from pipelines.try_file import HORIZON_NS, infer_tick, split, try_file
@@ -74,6 +74,21 @@ def test_the_real_file_runs_to_its_report(shared_data: Path, tmp_path: Path) -> 
     assert (tried.instrument.market.symbol, tried.instrument.market.tick) == ("ESH4", 250_000_000)
     assert tried.report["provenance"].item() == f"recorded market data, {ES}"
     assert tried.page.exists()
+
+
+def test_a_file_of_one_level_runs_to_its_report(shared_data: Path, tmp_path: Path) -> None:
+    tried = try_file(shared_data / "futures_mbp-1_2024-07-01T23-58_2024-07-02T00-02.dbn.zst", None, tmp_path)
+    assert tried.quality.select("records", "events", "trades", "quarantined").row(0) == (2_288, 2_168, 120, 0)
+    assert (tried.instrument.market.symbol, tried.instrument.market.tick) == ("ESU4", 250_000_000)
+    assert tried.page.exists()
+
+
+def test_of_a_damaged_file_the_records_before_the_damage_are_tried(file: Path, tmp_path: Path) -> None:
+    whole, damaged = file.read_bytes(), tmp_path / "damaged.dbn.zst"
+    damaged.write_bytes(whole[: len(whole) * 9 // 10])
+    tried = try_file(damaged, None, tmp_path)
+    assert "damaged.dbn.zst is truncated: it ends within a zstd frame" in str(tried.damage)
+    assert 50_000 < tried.quality["records"].item() < read_records([file]).height
 
 
 def test_the_definition_of_another_contract_is_refused(shared_data: Path, tmp_path: Path) -> None:

@@ -9,7 +9,8 @@ from assets.books import codes
 from assets.books.rebuild import applied, rebuild
 from assets.desk import Market
 from assets.fills.errors import FillsError
-from assets.fills.tape import ADDED, CLEARED, FILLED, REMOVED, TRADED, double_mids, make_tape
+from assets.fills.rows import ADDED, CLEARED, FILLED, REMOVED, TRADED
+from assets.fills.tape import double_mids, make_tape
 
 BUY, SELL = 1, -1
 
@@ -101,8 +102,8 @@ def test_a_price_off_the_tick_is_refused_with_its_amount(hand, stream):
         make_tape(stream.add(2, BUY, 101, 1, 9).frame(), coarse)
 
 
-def test_records_without_order_ids_are_refused(hand, stream):
-    with pytest.raises(FillsError, match="schema mbo"):
+def test_trades_alone_are_refused(hand, stream):
+    with pytest.raises(FillsError, match="trades alone show no queue"):
         make_tape(stream.frame().drop("order_id"), hand.market)
 
 

@@ -17,7 +17,7 @@ LINEAGE = {
     "FLW/clean_books": ["FLW/raw_ticks"],
     "LDR/clean_books": ["LDR/raw_ticks"],
     "FLW/feature_table": ["FLW/clean_books", "LDR/clean_books"],
-    "FLW/curve_statistics": ["FLW/feature_table"],
+    "FLW/curve_statistics": ["FLW/feature_table", "FLW/raw_ticks", "LDR/raw_ticks"],
     "FLW/curve_model": ["FLW/curve_statistics"],
     "FLW/model_scores": ["FLW/curve_model", "FLW/feature_table"],
     "FLW/predictions": ["FLW/curve_model", "FLW/feature_table"],

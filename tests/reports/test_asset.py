@@ -19,6 +19,7 @@ from assets.lake import Lake
 from assets.reports import asset
 from assets.reports.history import desk_page, week_page
 from assets.reports.schema import PerformanceReport
+from assets.ticks.schema import Recording
 
 MONDAY = dt.date(2026, 9, 21)
 LABOUR_DAY = dt.date(2026, 9, 7)
@@ -42,6 +43,7 @@ def publish(lake: Lake, session, tables, rows) -> None:
     lake.write("predictions", tables.predictions, Predictions, **keys)
     lake.write("feature_table", rows(FeatureTable, quotes), FeatureTable, **keys)
     lake.write("book_quality", rows(BookQuality, [quality]), BookQuality, **keys)
+    lake.write("recording", rows(Recording, [{"complete": True}]), Recording, **keys)
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +105,7 @@ def test_a_session_run_twice_gives_the_same_bytes(desk):
 
 def test_every_query_on_every_page_runs_and_answers(desk):
     with duckdb.connect() as con:
-        for table in ("feature_table", "fills", "equity", "performance_report", "curve_model", "model_scores", "book_quality"):
+        for table in ("feature_table", "fills", "equity", "performance_report", "curve_model", "model_scores", "book_quality", "recording"):
             con.execute(f"create view {table} as from read_parquet('{desk.lake}/{table}/*/*/*.parquet', hive_partitioning = true)")
         queries = {query for page in desk.reports.iterdir() for query in re.findall(r"<pre>(.*?)</pre>", page.read_text(), re.S)}
         assert len(queries) > 20

@@ -118,10 +118,10 @@ def flipped(content: bytes) -> bytes:
         (lambda content: b"DB", r"bad\.dbn\.zst is truncated: it ends within its header at byte 2"),
         (lambda content: b"\x51\x2a\x4d\x18" + content, r"bad\.dbn\.zst is in the legacy DBZ encoding"),
         (cut, r"bad\.dbn\.zst is truncated: it ends within a zstd frame at byte \d+"),
-        (flipped, r"bad\.dbn\.zst is corrupt before byte \d+"),
+        (flipped, r"bad\.dbn\.zst is damaged at or before byte \d+"),
         (lambda content: plain(content)[:-30], r"bad\.dbn\.zst is truncated: it ends 26 bytes into record \d+"),
         (lambda content: plain(content)[:100], r"bad\.dbn\.zst is truncated: it ends within its header"),
-        (lambda content: plain(content) + b"\x05" * 56, r"bad\.dbn\.zst: record \d+ is 20 bytes long"),
+        (lambda content: plain(content) + b"\x05" * 56, r"bad\.dbn\.zst: record \d+, at byte \d+ after the header, is 20 bytes long"),
     ],
 )
 def test_a_bad_file_gets_one_sentence(file: Path, tmp_path: Path, spoil: Callable[[bytes], bytes], says: str) -> None:

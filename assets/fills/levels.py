@@ -1,0 +1,129 @@
+"""The tape of records that bring their levels and name no order (schemas mbp-10, mbp-1 and tbbo): what changed between two records.
+
+Nothing is invented. Contracts that leave a price have no known place in its queue: they are REMOVED with the priority
+UNKNOWN, and an order of ours is only ever known to stand behind no more than what is left. A price that comes into view
+from behind brings contracts that may have joined before ours: they are put ahead. A price that leaves the view stands as
+it was last seen, until the best price passes it.
+"""
+
+from typing import Final
+
+import numpy as np
+import polars as pl
+from numba import njit
+
+from assets.books import codes as mbo
+from assets.books.codes import ASK, BID, Int
+from assets.fills.rows import ADDED, CLEARED, LAST, REMOVED, ROW, TRADED, UNKNOWN
+
+FIRST: Final = 0
+"""Priority ahead of every order of ours."""
+
+
+def quoted_prices(records: pl.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    """(prices, sizes), int64[2, depth, n]: bids first, best first; 0 contracts where a level is empty.
+
+    Prices in 1e-9 as in `raw_ticks`, UNDEF_PRICE where there is none.
+    """
+    depth = sum(name.startswith("bid_px_") for name in records.columns)
+    prices, sizes = np.empty((2, 2, depth, records.height), np.int64)
+    for side, name in ((BID, "bid"), (ASK, "ask")):
+        for level in range(depth):
+            prices[side, level] = records[f"{name}_px_{level:02d}"].to_numpy()
+            sizes[side, level] = records[f"{name}_sz_{level:02d}"].to_numpy()
+    sizes[prices == mbo.UNDEF_PRICE] = 0
+    prices[sizes == 0] = mbo.UNDEF_PRICE
+    return prices, sizes
+
+
+def resolve_levels(
+    ts: np.ndarray,
+    action: np.ndarray,
+    side: np.ndarray,
+    px: np.ndarray,
+    size: np.ndarray,
+    level_px: np.ndarray,
+    level_size: np.ndarray,
+    width: int,
+) -> np.ndarray:
+    """The tape's rows. Prices are ticks above its base, also those of the levels; a level's is -1 where it is empty."""
+    columns = (ts, action, side, px, size, level_px, level_size, width)
+    rows = np.empty(_rows_of(*columns, np.empty(0, ROW)), ROW)  # counted first: a record can change every level
+    _rows_of(*columns, rows)
+    return rows
+
+
+@njit(cache=True)
+def _rows_of(
+    ts: np.ndarray,
+    action: np.ndarray,
+    side: np.ndarray,
+    px: np.ndarray,
+    size: np.ndarray,
+    level_px: np.ndarray,
+    level_size: np.ndarray,
+    width: Int,
+    rows: np.ndarray,
+) -> Int:
+    depth = level_px.shape[1]
+    ladder = np.zeros((2, width), np.int64)
+    seen = np.zeros((2, width), np.int64)
+    book = np.array([-1, width], np.int64)  # best bid, best ask
+    deepest = np.array([-1, width], np.int64)  # last price in view
+    worst = np.array([width, -1], np.int64)  # furthest price that stands
+    k = 0
+    for i in range(len(ts)):
+        if action[i] == mbo.CLEAR:
+            ladder[:] = 0
+            book[BID], book[ASK] = -1, width
+            deepest[BID], deepest[ASK] = -1, width
+            worst[BID], worst[ASK] = width, -1
+            k = _write(rows, k, ts[i], CLEARED, BID, 0, 0, k, book)
+        before = book.copy()
+        for s in range(2):
+            book[s] = -1 if s == BID else width
+            for level in range(depth):
+                if 0 <= level_px[s, level, i] < width:
+                    book[s] = level_px[s, level, i]
+                    break
+        for s in range(2):
+            toward = -1 if s == BID else 1
+            last, stop = book[s], worst[s]
+            for level in range(depth):
+                at = level_px[s, level, i]
+                if 0 <= at < width:
+                    seen[s, at] = level_size[s, level, i]
+                    last = at
+            if level_px[s, depth - 1, i] >= 0:  # else the side ends before the view does
+                stop = last
+            elif 0 <= last < width:
+                stop = min(last, stop) if s == BID else max(last, stop)
+            at = max(before[s], book[s]) if s == BID else min(before[s], book[s])
+            while 0 <= at < width and toward * (stop - at) >= 0:
+                more = seen[s, at] - ladder[s, at]
+                if more > 0:
+                    revealed = toward * (at - deepest[s]) > 0 and toward * (at - before[s]) > 0
+                    k = _write(rows, k, ts[i], ADDED, s, at, more, FIRST if revealed else k, book)
+                    worst[s] = min(worst[s], at) if s == BID else max(worst[s], at)
+                elif more < 0:
+                    k = _write(rows, k, ts[i], REMOVED, s, at, -more, UNKNOWN, book)
+                ladder[s, at] = seen[s, at]
+                seen[s, at] = 0
+                at += toward
+            deepest[s] = last
+            if book[s] < 0 or book[s] == width:
+                worst[s] = width if s == BID else -1
+        if action[i] == mbo.TRADE and side[i] != mbo.SIDE_NONE and 0 <= px[i] < width:
+            # A seller that takes meets bids. A trade without an aggressor says nothing about a queue.
+            k = _write(rows, k, ts[i], TRADED, BID if side[i] == mbo.SIDE_ASK else ASK, px[i], size[i], LAST, book)
+    return k
+
+
+@njit(cache=True)
+def _write(rows: np.ndarray, k: Int, ts: Int, kind: Int, side: Int, px: Int, size: Int, priority: Int, book: np.ndarray) -> Int:
+    """Write row k, unless the rows are only counted; return the number of the next row."""
+    if k < len(rows):
+        row = rows[k]
+        row.ts, row.kind, row.side, row.px, row.size, row.priority = ts, kind, side, px, size, priority
+        row.bid, row.ask = book[BID], book[ASK]
+    return k + 1
