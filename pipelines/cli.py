@@ -1,4 +1,4 @@
-"""The command line: `tickline demo | try | report | sql | doctor | ui`.
+"""The command line: `tickline demo | try | record | report | sql | doctor | ui`.
 
 Every command imports what it needs when it runs, so `tickline --help` answers at once.
 """
@@ -114,6 +114,30 @@ def doctor(
     if as_json:
         print_json([vars(finding) for finding in found])
     raise typer.Exit(int(any(finding.state == "fault" for finding in found)))
+
+
+@app.command()
+def record(
+    desk: DeskOption = DEFAULT_DESK,
+    session: Annotated[str | None, typer.Option(help="Session to record, as 2026-09-01; today's (UTC) when left out.")] = None,
+    schema: Annotated[str, typer.Option(help="mbo, mbp-10, mbp-1, tbbo or trades.")] = "mbo",
+    stype_in: Annotated[str, typer.Option(help="What the markets' symbols are: raw_symbol, continuous or parent.")] = "raw_symbol",
+    gateway: Annotated[str | None, typer.Option(help="HOST:PORT of another gateway than the vendor's.")] = None,
+) -> None:
+    """Record a live session into the landing folder of a desk whose source is a folder; docs/recording.md."""
+    import datetime as dt
+
+    from assets.desk import load_desk
+
+    with _one_sentence():
+        from assets.ticks.live import Recorder
+
+        day = dt.date.fromisoformat(session) if session else dt.datetime.now(dt.UTC).date()
+        host, _, port = (gateway or "").partition(":")
+        recorder = Recorder(load_desk(desk), day, schema=schema, stype_in=stype_in, gateway=(host, int(port or 13000)) if host else None)
+        typer.echo(f"recording to {recorder.partial} until the session's close")
+        path = recorder.run()
+        typer.echo(f"landed {path}; connections lost: {recorder.gaps}")
 
 
 @app.command()

@@ -6,7 +6,7 @@ one sentence. What does not: which file holds a session (source.py) and what its
 
 import datetime as dt
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -33,6 +33,12 @@ _MESSAGES: Final = {
 """Schemas that a book or its trades can be made from; their layout is the same in DBN v1, v2 and v3."""
 
 SCHEMAS: Final = tuple(_MESSAGES)
+
+
+def layout_of(schema: str) -> np.dtype[np.void]:
+    """The bytes of a schema's record, field by field; flags and codes as numbers."""
+    return np.dtype([(name, kind.replace("S1", "u1")) for name, kind in _MESSAGES[schema]._dtypes])
+
 
 _DEFINITIONS: Final = {1: dbn.InstrumentDefMsgV1, 2: dbn.InstrumentDefMsgV2, 3: dbn.InstrumentDefMsg}
 
@@ -94,29 +100,35 @@ def write_mbo(path: Path, records: np.ndarray, *, dataset: str, symbol: str, ins
     Raises:
         TicksError: the disk refuses the file; what was there before stays.
     """
-    first, last = _date(start_ns), _date(end_ns - 1) + dt.timedelta(days=1)
-    mapping = _Mapping(symbol, [_Interval(first, last, str(instrument_id))])
-    metadata = dbn.Metadata(
-        dataset=dataset,
-        schema=dbn.Schema.MBO,
-        start=start_ns,
-        end=end_ns,
-        stype_in=dbn.SType.RAW_SYMBOL,
-        stype_out=dbn.SType.INSTRUMENT_ID,
-        symbols=[symbol],
-        mappings=[mapping],
-    )
+    header = header_of(dataset=dataset, schema="mbo", instruments={symbol: [instrument_id]}, start_ns=start_ns, end_ns=end_ns)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     compressor = zstandard.ZstdCompressor(level=_LEVEL, write_checksum=True)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_bytes(compressor.compress(metadata.encode() + records.tobytes()))
+        temporary.write_bytes(compressor.compress(header + records.tobytes()))
         temporary.replace(path)
     except OSError as error:
         reason = error.strerror or error
         raise TicksError(f"{path} could not be written: {reason}; free space or fix permissions, then run it again") from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def header_of(*, dataset: str, schema: str, instruments: Mapping[str, Sequence[int]], start_ns: int, end_ns: int) -> bytes:
+    """A DBN header: what its records are, from when to when, and which instruments each symbol means on each UTC date of the range."""
+    first, last = _date(start_ns), _date(end_ns - 1) + dt.timedelta(days=1)
+    mappings = [_Mapping(symbol, [_Interval(first, last, str(number)) for number in ids]) for symbol, ids in instruments.items()]
+    metadata = dbn.Metadata(
+        dataset=dataset,
+        schema=dbn.Schema.from_str(schema),
+        start=start_ns,
+        end=end_ns,
+        stype_in=dbn.SType.RAW_SYMBOL,
+        stype_out=dbn.SType.INSTRUMENT_ID,
+        symbols=list(instruments),
+        mappings=mappings,
+    )
+    return bytes(metadata.encode())
 
 
 def read_metadata(path: Path) -> dbn.Metadata:
@@ -313,8 +325,8 @@ def _parts(path: Path, metadata: dbn.Metadata, blocks: Iterator[bytes]) -> Itera
     schema = str(metadata.schema or "mixed (a live capture)")
     if schema not in _MESSAGES:
         raise TicksError(f"{path} has schema {schema}, from which no book can be made: use one of {', '.join(_MESSAGES)}")
-    fields = [(name, kind.replace("S1", "u1")) for name, kind in _MESSAGES[schema]._dtypes]
-    return _records(path, np.dtype([*fields, ("ts_out", "u8")] if metadata.ts_out else fields), blocks)
+    layout = layout_of(schema)
+    return _records(path, np.dtype([*layout.descr, ("ts_out", "u8")]) if metadata.ts_out else layout, blocks)
 
 
 def _records(path: Path, dtype: np.dtype, blocks: Iterator[bytes]) -> Iterator[np.ndarray]:
