@@ -131,7 +131,7 @@ class Recorder:
         from databento import BentoError, Live
 
         where = {} if self._gateway is None else {"gateway": self._gateway[0], "port": self._gateway[1]}
-        client, refused = Live(self._key, **where), list[str]()
+        client = Live(self._key, **where)
         marking = after_gap
 
         def take(record: Any) -> None:
@@ -140,8 +140,6 @@ class Recorder:
                 if isinstance(record, dbn.SymbolMappingMsg):
                     with self._symbols_seen.open("a") as symbols:
                         symbols.write(f"{record.stype_in_symbol} {record.instrument_id}\n")
-                elif isinstance(record, dbn.ErrorMsg):
-                    refused.append(record.err)
                 elif int(record.rtype) == self._rtype and not self._over.is_set():
                     if record.ts_recv >= self._window.close_ns:
                         self._over.set()
@@ -156,10 +154,13 @@ class Recorder:
                 self._fault = error
                 self._over.set()
 
+        asked, remedy = self._dataset, f"check {KEY_VARIABLE} and the licence"
         try:
             client.add_callback(take)
             client.subscribe(self._dataset, self._schema, self._symbols, self._stype_in, snapshot=self._schema == "mbo")
             client.start()
+            asked = f"{self._schema} of {', '.join(self._symbols)} ({self._stype_in}) in {self._dataset}"
+            remedy = "check the markets' symbols in the desk file"
             while client.is_connected() and not self._over.wait(0.05):
                 if self._clock() >= self._window.close_ns + _GRACE_NS:
                     self._over.set()
@@ -168,15 +169,10 @@ class Recorder:
         except BentoError as error:
             told = str(error).replace(self._key, "***").strip() or "connection lost"
             if "onnect" in told or "time" in told:
-                raise _LostError(
-                    f"the live gateway of {self._dataset} cannot be reached: {told}; check the network and try again"
-                ) from None
-            raise TicksError(f"the live gateway refused {self._dataset}: {told}; check {KEY_VARIABLE} and the licence") from None
+                raise _LostError(f"the live gateway of {self._dataset} cannot be reached: {told}; check the network") from None
+            raise TicksError(f"the live gateway refused {asked}: {told}; {remedy}") from None
         finally:
             file.flush()
-        if refused:
-            what = f"{self._schema} of {', '.join(self._symbols)} ({self._stype_in})"
-            raise TicksError(f"the live gateway refused {what} in {self._dataset}: {refused[0]}; check the symbols in the desk file")
 
     def _land(self) -> None:
         """Header and records to a file of their own name, compressed, at once."""

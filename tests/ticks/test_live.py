@@ -164,7 +164,7 @@ def test_a_stopped_recorder_leaves_a_partial_file_that_nobody_finds_and_the_next
     ("how", "says"),
     [
         ({"refuse": "invalid key"}, "refused SIM.LIVE: .*invalid key; check DATABENTO_API_KEY"),
-        ({"error": "no such symbol"}, r"refused mbo of FLWZ6 \(raw_symbol\) in SIM.LIVE: no such symbol; check the symbols"),
+        ({"error": "no such symbol"}, r"refused mbo of FLWZ6 \(raw_symbol\) in SIM\.LIVE: no such symbol; check the markets' symbols"),
     ],
 )
 def test_what_the_gateway_refuses_is_told_in_a_sentence(desk: Desk, records: np.ndarray, how: dict[str, str], says: str) -> None:
