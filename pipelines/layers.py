@@ -17,7 +17,7 @@ from assets.curves.schema import CurveModel, CurveStatistics, ModelScores, Predi
 from assets.features.schema import FeatureTable
 from assets.fills.schema import Equity, Fills, Orders, QuotingPolicy, TuningTrials
 from assets.reports.schema import PerformanceReport
-from assets.ticks.schema import RawTicks, Recording
+from assets.ticks.schema import RawTicks, Recording, TradingHalts
 
 LINE: Final = "line"
 """Name of the last column of every layer: the row's place within its partition, from 0."""
@@ -64,6 +64,7 @@ LAYERS: Final[Mapping[str, Layer]] = {
     for layer in (
         Layer("raw_ticks", RawTicks, "session", "raw_ticks", big=True, every_market=True),
         Layer("recording", Recording, "session", "raw_ticks", every_market=True),
+        Layer("trading_halts", TradingHalts, "session", "raw_ticks", every_market=True),
         Layer("quarantine", Quarantine, "session", "clean_books", every_market=True),
         Layer("clean_books", CleanBooks, "session", "clean_books", big=True, every_market=True),
         Layer("trades", Trades, "session", "clean_books", big=True, every_market=True),

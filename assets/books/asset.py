@@ -37,7 +37,8 @@ def clean_books(desk: Desk, market: str) -> dg.AssetsDefinition:
         with told():
             window = calendar.window(market, dt.date.fromisoformat(context.partition_key))
             hours = (window.open_ns, window.close_ns) if window else (None, None)
-            made = rebuild(lake.read("raw_ticks", **keys), open_ns=hours[0], close_ns=hours[1])
+            raw, halts = lake.read("raw_ticks", **keys), lake.read("trading_halts", **keys).rows()
+            made = rebuild(raw, open_ns=hours[0], close_ns=hours[1], halts=halts)
             lake.write("trades", made.trades, Trades, **keys)
             lake.write("quarantine", made.quarantine, Quarantine, **keys)
             lake.write("book_quality", made.quality, BookQuality, **keys)

@@ -3,6 +3,7 @@
 numba kernels, as `replay.py` (market by order) and `quotes.py` (schemas that bring their levels) use them.
 """
 
+from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -43,7 +44,8 @@ CLOCK_TOLERANCE_NS: Final = 60_000_000_000
 record of the open event; highest exchange time; last sequence; whether there was a trade; state of the book
 and since when; nanoseconds crossed and locked; records out of order; gaps, whether one is open, and when the
 book was last doubted; fills of the open event to be judged; fills, and those that passed over no order; whether
-a log of levels is full, and the rows written out of the logs; hours of continuous trading, open inclusive, close exclusive."""
+a log of levels is full, and the rows written out of the logs; hours of continuous trading, open inclusive, close exclusive.
+After these come the halts: the beginning and the end of each, in turn."""
 
 _UNKNOWN: Final = -1
 _NEVER: Final = np.iinfo(np.int64).max
@@ -68,9 +70,10 @@ def new_events(rows: int, records: int) -> Events:
     return Events(times[0], times[1], counts[0], counts[1], np.zeros(records, np.uint8))
 
 
-def beginning(open_ns: int | None, close_ns: int | None) -> np.ndarray:
+def beginning(open_ns: int | None, close_ns: int | None, halts: Sequence[tuple[int, int]] = ()) -> np.ndarray:
     """`now` of a pass that has not begun; without `open_ns` the auction lasts until the first trade."""
-    now = np.zeros(CLOSE + 1, np.int64)
+    now = np.zeros(CLOSE + 1 + 2 * len(halts), np.int64)
+    now[CLOSE + 1 :] = [moment for halt in halts for moment in halt]
     now[OPEN] = _UNKNOWN if open_ns is None else open_ns
     now[CLOSE] = _NEVER if close_ns is None else close_ns
     now[EVENT_LAST] = -1
@@ -115,6 +118,9 @@ def note(records: Any, events: Events, now: np.ndarray, i: Int, code: Int, contr
 @kernel
 def in_auction(now: np.ndarray) -> bool:
     """Whether the latest event lies outside continuous trading, where books may cross."""
+    for k in range(CLOSE + 1, now.size, 2):
+        if now[k] <= now[CLOCK] < now[k + 1]:
+            return True
     before = now[TRADED] == 0 if now[OPEN] == _UNKNOWN else now[CLOCK] < now[OPEN]
     return before or now[CLOCK] >= now[CLOSE]
 

@@ -37,11 +37,13 @@ from assets.books.storage import (
 @kernel
 def add(book: Book, order_id: np.uint64, side: Int, price: Int, size: Int) -> Int:
     """A new order, behind all others at its price. Returns KEPT or the reason why it cannot be."""
-    if entry(book, order_id) >= 0:
+    place = entry(book, order_id)
+    if place >= 0:
         return codes.DUPLICATE_ORDER
-    if size_at(book, side, price) + size > codes.MAX_LEVEL:
+    position = locate(book, side, key_of(side, price))
+    if _size_of(book, side, price, position) + size > codes.MAX_LEVEL:
         return codes.EXCESSIVE_SIZE
-    enqueue(book, new_order(book, order_id), side, price, size)
+    enqueue(book, new_order(book, order_id, -1 - place), side, price, size, position)
     return KEPT
 
 
@@ -88,7 +90,7 @@ def modify(book: Book, order_id: np.uint64, side: Int, price: Int, size: Int) ->
     if size_at(book, side, price) - own + size > codes.MAX_LEVEL:
         return codes.EXCESSIVE_SIZE
     dequeue(book, order)
-    enqueue(book, order, side, price, size)
+    enqueue(book, order, side, price, size, locate(book, side, key_of(side, price)))
     return KEPT
 
 
@@ -179,7 +181,11 @@ def depth(book: Book, side: Int, rank: Int) -> tuple[Int, Int, Int]:
 @kernel
 def size_at(book: Book, side: Int, price: Int) -> Int:
     """Contracts at a price, 0 where there is no such level."""
-    position = locate(book, side, key_of(side, price))
+    return _size_of(book, side, price, locate(book, side, key_of(side, price)))
+
+
+@kernel
+def _size_of(book: Book, side: Int, price: Int, position: Int) -> Int:
     if position < book.state[side] and book.keys[side, position] == key_of(side, price):
         return book.levels[book.slots[side, position]].quantity
     return np.int64(0)

@@ -1,5 +1,6 @@
 """A session's records in, its books, trades, quarantine and quality out."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -27,7 +28,14 @@ class Books:
     quality: pl.DataFrame
 
 
-def rebuild(raw: pl.DataFrame, *, open_ns: int | None = None, close_ns: int | None = None, capacity: int = 1 << 14) -> Books:
+def rebuild(
+    raw: pl.DataFrame,
+    *,
+    open_ns: int | None = None,
+    close_ns: int | None = None,
+    halts: Sequence[tuple[int, int]] = (),
+    capacity: int = 1 << 14,
+) -> Books:
     """Rebuild a session's book from `raw_ticks`: order by order (schema mbo), or from the levels that the records bring.
 
     A book that is crossed or locked when its event completes is not published; its records are in
@@ -39,9 +47,10 @@ def rebuild(raw: pl.DataFrame, *, open_ns: int | None = None, close_ns: int | No
         raw: `raw_ticks` of one instrument, in the order of its files.
         open_ns: of continuous trading, UTC nanoseconds, inclusive.
         close_ns: exclusive; None: as far as the records go.
+        halts: stretches without continuous trading between them, (begin, end) in UTC nanoseconds.
         capacity: orders that the book has room for at first; it grows, and the work is the same.
     """
-    raw, now = raw.rechunk(), beginning(open_ns, close_ns)
+    raw, now = raw.rechunk(), beginning(open_ns, close_ns, halts)
     found, levels = _exact(raw, now, capacity) if "order_id" in raw.columns else _quoted(raw, now)
     head = [pl.Series(name, getattr(found, name)[: now[events.ROWS]]) for name in _HEAD]
     books = pl.DataFrame([*head, *levels])

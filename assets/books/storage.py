@@ -111,7 +111,7 @@ def grown(book: Book) -> Book:
 def _rehash(book: Book, larger: Book) -> None:
     for order in book.table:
         if order >= 0:
-            _remember(larger, book.orders[order].id, order)
+            larger.table[-1 - entry(larger, book.orders[order].id)] = order
 
 
 @kernel
@@ -131,24 +131,14 @@ def _home(book: Book, order_id: np.uint64) -> Int:
 
 @kernel
 def entry(book: Book, order_id: np.uint64) -> Int:
-    """Place of an id in the table, or -1."""
+    """Place of an id in the table; of one that is not there, -1 less the place that is free for it."""
     mask = book.table.size - 1
     place = _home(book, order_id)
     while book.table[place] >= 0:
         if book.orders[book.table[place]].id == order_id:
             return place
         place = (place + 1) & mask
-    return -1
-
-
-@kernel
-def _remember(book: Book, order_id: np.uint64, order: Int) -> None:
-    mask = book.table.size - 1
-    place = _home(book, order_id)
-    while book.table[place] >= 0:
-        place = (place + 1) & mask
-    book.table[place] = order
-    book.orders[order].id = order_id
+    return -1 - place
 
 
 @kernel
@@ -172,8 +162,8 @@ def find(book: Book, order_id: np.uint64) -> Int:
 
 
 @kernel
-def new_order(book: Book, order_id: np.uint64) -> Int:
-    """Take an order from the free ones and enter its id."""
+def new_order(book: Book, order_id: np.uint64, place: Int) -> Int:
+    """Take an order from the free ones and enter its id at a free place of the table."""
     state = book.state
     order = state[_ORDER_FREE]
     if order >= 0:
@@ -182,7 +172,8 @@ def new_order(book: Book, order_id: np.uint64) -> Int:
         order = state[_ORDER_TOP]
         state[_ORDER_TOP] += 1
     state[_ORDERS] += 1
-    _remember(book, order_id, order)
+    book.table[place] = order
+    book.orders[order].id = order_id
     return order
 
 
@@ -289,9 +280,8 @@ def _close_level(book: Book, level: Int) -> None:
 
 
 @kernel
-def enqueue(book: Book, order: Int, side: Int, price: Int, quantity: Int) -> None:
-    """Put an order behind all others at its price."""
-    position = locate(book, side, key_of(side, price))
+def enqueue(book: Book, order: Int, side: Int, price: Int, quantity: Int, position: Int) -> None:
+    """Put an order behind all others at its price, whose key has this position (`locate`)."""
     if position < book.state[side] and book.keys[side, position] == key_of(side, price):
         level = np.int64(book.slots[side, position])
         rank = book.state[side] - 1 - position

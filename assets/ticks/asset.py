@@ -14,7 +14,7 @@ from assets.desk import Desk
 from assets.lake import Lake, LakeError
 from assets.shell import OWNERS, contract_check, told
 from assets.ticks.dbn import stream_records, until_damage
-from assets.ticks.schema import MBO_COLUMNS, RawTicks, Recording
+from assets.ticks.schema import MBO_COLUMNS, RawTicks, Recording, TradingHalts
 from assets.ticks.source import open_source
 
 CODE_VERSION: Final = "3"
@@ -39,7 +39,8 @@ def raw_ticks(desk: Desk, market: str) -> dg.AssetsDefinition:
         session = dt.date.fromisoformat(context.partition_key)
         with told():
             window = calendar.window(market, session)
-            paths = open_source(desk).fetch(market, session)
+            source = open_source(desk)
+            paths = source.fetch(market, session)
             frames: Iterable[pl.DataFrame] = [pl.DataFrame(schema=MBO_COLUMNS)]
             damage: list[str] = []
             if window and paths:
@@ -47,6 +48,8 @@ def raw_ticks(desk: Desk, market: str) -> dg.AssetsDefinition:
             written = lake.write_parts("raw_ticks", frames, RawTicks, market=market, session=session)
             for sentence in damage:
                 context.log.warning("%s; the %d records before it are kept, the session is marked incomplete", sentence, written.rows)
+            halts = pl.DataFrame(source.halts(market, session), schema=TradingHalts.empty().schema, orient="row")
+            lake.write("trading_halts", halts, TradingHalts, market=market, session=session)
             row = _recording(paths, written.rows, damage)
             lake.write("recording", row, Recording, market=market, session=session)
         vendor = {path.name: _sha256(path) for path in paths}
@@ -98,5 +101,6 @@ def checks(desk: Desk, market: str) -> list[dg.AssetChecksDefinition]:
     return [
         contract_check(desk, market, "raw_ticks", RawTicks, "session"),
         contract_check(desk, market, "recording", Recording, "session", asset="raw_ticks"),
+        contract_check(desk, market, "trading_halts", TradingHalts, "session", asset="raw_ticks"),
         complete,
     ]

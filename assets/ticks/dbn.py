@@ -42,6 +42,9 @@ def layout_of(schema: str) -> np.dtype[np.void]:
 
 _DEFINITIONS: Final = {1: dbn.InstrumentDefMsgV1, 2: dbn.InstrumentDefMsgV2, 3: dbn.InstrumentDefMsg}
 
+_TRADES: Final = {7: True} | dict.fromkeys((1, 2, 4, 5, 8, 9, 10, 12, 13, 15), False)
+"""What an action of schema `status` says of trading, where it is not said outright: 7 is TRADING, 8 HALT, 4 CROSS, ..."""
+
 _ZSTD: Final = b"\x28\xb5\x2f\xfd"
 _LEGACY: Final = b"\x51\x2a\x4d\x18"
 _READ: Final = 1 << 20
@@ -70,6 +73,8 @@ class Definition:
     """Smallest price step, units of 1e-9."""
     multiplier: int
     """Currency per point of price and contract, units of 1e-9."""
+    expires_ns: int | None = None
+    """Last moment of trading, UTC nanoseconds; None where it has none."""
 
 
 class _Interval(NamedTuple):
@@ -229,7 +234,33 @@ def read_definition(path: Path, symbol: str) -> Definition:
         multiplier = int(last["unit_of_measure_qty"])
     else:
         multiplier = NS
-    return Definition(symbol, int(last["min_price_increment"]), multiplier)
+    expires = int(last["expiration"])
+    return Definition(symbol, int(last["min_price_increment"]), multiplier, None if expires in (0, dbn.UNDEF_TIMESTAMP) else expires)
+
+
+def read_halts(path: Path, symbol: str) -> list[tuple[int, int]]:
+    """Stretches without continuous trading, from a file of schema `status`: (begin, end) in UTC nanoseconds, end exclusive.
+
+    A message says whether the instrument trades, or its action does; a stretch that nothing ends lasts for ever.
+
+    Raises:
+        TicksError: the file is bad, of another schema, or holds nothing of the symbol.
+    """
+    metadata, blocks = _open(path)
+    if str(metadata.schema) != "status":
+        raise TicksError(f"{path} has schema {metadata.schema}, not status")
+    layout = np.dtype([(name, kind.replace("S1", "u1")) for name, kind in dbn.StatusMsg._dtypes])
+    instruments, halts, since = _instruments(path, metadata, symbol), list[tuple[int, int]](), None
+    for part in _records(path, layout, blocks):
+        for message in _wanted(part, instruments, None):
+            trades = {ord("Y"): True, ord("N"): False}.get(message["is_trading"], _TRADES.get(message["action"]))
+            at = int(message["ts_event"])
+            if trades is False and since is None:
+                since = at
+            elif trades and since is not None:
+                halts.append((since, at))
+                since = None
+    return halts if since is None else [*halts, (since, UNDEFINED)]
 
 
 def _open(path: Path) -> tuple[dbn.Metadata, Iterator[bytes]]:

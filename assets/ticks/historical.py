@@ -78,6 +78,10 @@ class HistoricalApi:
         source, symbol = self._source, self._desk.markets[market].symbol
         return self._desk.home / "vendor" / market / f"{session}.{source.dataset}.{symbol}.{source.record_schema}.dbn.zst"
 
+    def halts(self, market: str, session: dt.date) -> list[tuple[int, int]]:
+        """See `Source`: status costs a request of its own, which nobody asked for."""
+        return []
+
     def fetch(self, market: str, session: dt.date) -> list[Path]:
         """See `Source`; further errors: no key, above the budget, a day the vendor has not or not whole, a request refused."""
         if market not in self._desk.all_markets:

@@ -47,6 +47,13 @@ class RawTicks(pa.DataFrameModel):
     sequence: pl.UInt32 = pa.Field(description="Venue's message number; may repeat within an event")
 
 
+class TradingHalts(pa.DataFrameModel):
+    """`trading_halts`: stretches of a session without continuous trading, where the vendor's files of schema status tell them."""
+
+    halted_from: pl.Int64 = pa.Field(description="Exchange time, UTC nanoseconds, inclusive")
+    halted_until: pl.Int64 = pa.Field(description="Exclusive; int64 max where nothing ended it")
+
+
 class Recording(pa.DataFrameModel):
     """`recording`: what a session was read from, one row a session, and whether it is all there."""
 

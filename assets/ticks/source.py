@@ -9,9 +9,9 @@ from typing import Final, Protocol
 import databento_dbn as dbn
 
 from assets.calendar import Calendar, Window
-from assets.desk import NS, DatabentoSource, DbnFolderSource, Desk, SimulatedSource
+from assets.desk import NS, PRICE_UNIT, DatabentoSource, DbnFolderSource, Desk, SimulatedSource
 from assets.ticks import exchange
-from assets.ticks.dbn import SCHEMAS, TicksError, read_metadata, write_mbo
+from assets.ticks.dbn import SCHEMAS, Definition, TicksError, read_definition, read_halts, read_metadata, write_mbo
 from assets.ticks.exchange import Instrument, Simulated, simulate
 from assets.ticks.historical import HistoricalApi
 
@@ -27,6 +27,10 @@ class Source(Protocol):
         Raises:
             TicksError: there is no such market, or no file for the session.
         """
+        ...
+
+    def halts(self, market: str, session: dt.date) -> list[tuple[int, int]]:
+        """Stretches of the session without continuous trading, (begin, end) in UTC nanoseconds; none where nobody says."""
         ...
 
 
@@ -76,6 +80,10 @@ class SimulatedExchange:
                 )
         return [path]
 
+    def halts(self, market: str, session: dt.date) -> list[tuple[int, int]]:
+        """See `Source`: the simulated exchange never halts."""
+        return []
+
     def simulate(self, session: dt.date) -> dict[str, Simulated]:
         """Each market's records of a session, and the truth behind them; empty on a holiday.
 
@@ -105,7 +113,10 @@ class SimulatedExchange:
 
 
 class DbnFolder:
-    """Finds a session's files in a folder by what their headers say: schema, symbol and range."""
+    """Finds a session's files in a folder by what their headers say: schema, symbol and range.
+
+    A file of schema `definition` there must agree with the desk; one of schema `status` tells when trading was halted.
+    """
 
     def __init__(self, desk: Desk, source: DbnFolderSource) -> None:
         self._desk = desk
@@ -121,22 +132,49 @@ class DbnFolder:
         folder, symbol = self._source.folder, self._desk.markets[market].symbol
         if not folder.is_dir():
             raise TicksError(f"no folder at {folder}: set source.folder in the desk file to the folder that holds the DBN files")
-        found = []
+        self._hold_against_definitions(market, session, window)
+        found = self._files(symbol, window, SCHEMAS)
+        if not found:
+            remedy = "add it, or change the desk's dates or the market's symbol"
+            raise TicksError(f"no DBN file in {folder} covers {market} ({symbol}) on {session}: {remedy}")
+        return found
+
+    def halts(self, market: str, session: dt.date) -> list[tuple[int, int]]:
+        """See `Source`."""
+        window, symbol = self._calendar.window(market, session), self._desk.markets[market].symbol
+        files = self._files(symbol, window, ("status",)) if window else []
+        return sorted(halt for path in files for halt in read_halts(path, symbol))
+
+    def _hold_against_definitions(self, market: str, session: dt.date, window: Window) -> None:
+        configured = self._desk.markets[market]
+        for path in self._files(configured.symbol, window, ("definition",)):
+            stat = path.stat()
+            definition = _definition(path, configured.symbol, stat.st_mtime_ns, stat.st_size)
+            if definition.tick != configured.tick:
+                raise TicksError(
+                    f"{path} gives {configured.symbol} a tick of {definition.tick / PRICE_UNIT:g}, the desk file {configured.tick_size}: "
+                    f"correct tick_size of {market}"
+                )
+            if definition.expires_ns is not None and definition.expires_ns < window.open_ns:
+                raise TicksError(
+                    f"{path}: {configured.symbol} has expired before {session}: change the symbol of {market} or the desk's dates"
+                )
+
+    def _files(self, symbol: str, window: Window, schemas: tuple[str, ...]) -> list[Path]:
+        """Files of these schemas that hold the symbol within the window, in the order of their ranges."""
+        found, folder = [], self._source.folder
         for path in sorted([*folder.rglob("*.dbn"), *folder.rglob("*.dbn.zst")]):
             stat = path.stat()
             header = _header(path, stat.st_mtime_ns, stat.st_size)
             end = header.end or dbn.UNDEF_TIMESTAMP
             if (
-                str(header.schema) in SCHEMAS
+                str(header.schema) in schemas
                 and symbol in header.mappings
                 and header.start < window.close_ns
                 and end > window.open_ns
                 and self._source.dataset in (None, header.dataset)
             ):
                 found.append((header.start, path))
-        if not found:
-            remedy = "add it, or change the desk's dates or the market's symbol"
-            raise TicksError(f"no DBN file in {folder} covers {market} ({symbol}) on {session}: {remedy}")
         return [path for _, path in sorted(found)]
 
 
@@ -157,6 +195,11 @@ def _dataset_of(path: Path) -> str | None:
         return read_metadata(path).dataset
     except TicksError:
         return None
+
+
+@lru_cache(maxsize=256)
+def _definition(path: Path, symbol: str, _mtime_ns: int, _size: int) -> Definition:
+    return read_definition(path, symbol)
 
 
 @lru_cache(maxsize=4096)

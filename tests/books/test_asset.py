@@ -12,7 +12,7 @@ from assets.books.rebuild import rebuild
 from assets.books.schema import BookQuality
 from assets.desk import Quality, load_desk
 from assets.lake import Lake
-from assets.ticks.schema import RawTicks
+from assets.ticks.schema import RawTicks, TradingHalts
 
 SESSION = "2026-09-07"
 KEYS = {"market": "FLW", "session": SESSION}
@@ -38,9 +38,12 @@ def stream(frame):
 
 def materialise(desk, raw):
     Lake(desk.lake).write("raw_ticks", raw, RawTicks, **KEYS)
+    Lake(desk.lake).write("trading_halts", TradingHalts.empty(), TradingHalts, **KEYS)
     with dg.DagsterInstance.ephemeral() as instance, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # partitioned checks are in preview
-        return dg.materialize([clean_books(desk, "FLW"), *checks(desk, "FLW")], partition_key=SESSION, instance=instance)
+        return dg.materialize(
+            [clean_books(desk, "FLW"), *checks(desk, "FLW")], partition_key=SESSION, instance=instance, raise_on_error=False
+        )
 
 
 def outcomes(run):
@@ -99,3 +102,28 @@ def test_a_threshold_that_is_missed_is_told_in_a_sentence(worse, word):
     assert faults(pl.DataFrame([sound]), Quality()) == []
     (fault,) = faults(pl.DataFrame([sound | worse]), Quality())
     assert word in fault
+
+
+def test_a_book_that_crosses_in_a_halt_speaks_against_nobody(frame):
+    crossing = [("A", "B", 100, 1), ("T", "B", 100, 9), ("A", "A", 99, 2), ("C", "A", 99, 2)]
+    stream = frame(
+        [
+            {"action": action, "side": side, "price": price * 10**9, "order_id": order_id, "ts_event": OPEN + 1_000 * number}
+            for number, (action, side, price, order_id) in enumerate(crossing)
+        ]
+    )
+    trading, halted = rebuild(stream, open_ns=OPEN), rebuild(stream, open_ns=OPEN, halts=[(OPEN + 1_500, OPEN + 2_500)])
+    assert (trading.quality["crossed"].item(), trading.quality["crossed_ns"].item()) == (1, 1_000)
+    assert (halted.quality["crossed"].item(), halted.quality["crossed_ns"].item()) == (0, 0)
+    assert (trading.quarantine["reason"].item(), halted.quarantine["reason"].item()) == ("crossed", "auction")
+
+
+def test_the_desk_says_whether_a_fault_of_quality_blocks(desk, stream):
+    strict = desk.model_copy(update={"quality": Quality(on_fault="block")})
+    severities = {
+        evaluation.severity
+        for which in (desk, strict)
+        for evaluation in materialise(which, stream).get_asset_check_evaluations()
+        if evaluation.check_name == "book_quality_thresholds" and not evaluation.passed
+    }
+    assert severities == {dg.AssetCheckSeverity.WARN, dg.AssetCheckSeverity.ERROR}

@@ -45,6 +45,7 @@ def test_a_session_is_published_with_the_hash_of_the_file_it_came_from(desk: Des
     assert {check.check_name: check.passed for check in result.get_asset_check_evaluations()} == {
         "raw_ticks_contract": True,
         "recording_contract": True,
+        "trading_halts_contract": True,
         "recording_complete": True,
     }
 

@@ -1,15 +1,19 @@
 """Where a session's files come from."""
 
 import datetime as dt
+import struct
 from pathlib import Path
 
+import databento_dbn as dbn
 import polars as pl
 import pytest
+import zstandard
 
 from assets.desk import DbnFolderSource, Desk, Market, SimulatedSource
-from assets.ticks.dbn import TicksError, read_metadata, read_records
+from assets.ticks.dbn import TicksError, header_of, read_metadata, read_records
 from assets.ticks.source import SimulatedExchange, open_source
 
+OPEN = int(dt.datetime(2026, 8, 24, 13, 30, tzinfo=dt.UTC).timestamp()) * 10**9
 MONDAY, SATURDAY = dt.date(2026, 8, 24), dt.date(2026, 8, 29)
 
 
@@ -116,3 +120,60 @@ def test_a_folder_is_searched_by_what_the_headers_say(tmp_path: Path) -> None:
     lost = open_source(desk(tmp_path / "own", source=DbnFolderSource(kind="dbn_folder", folder=tmp_path / "nowhere")))
     with pytest.raises(TicksError, match=r"no folder at .*nowhere: set source\.folder"):
         lost.fetch("FLW", MONDAY)
+
+
+def folder_desk(tmp_path: Path, **market: str) -> Desk:
+    """A desk that reads the folder `files`, in which the simulated exchange has left a session of FLW."""
+    made = desk(tmp_path)
+    (path,) = open_source(made).fetch("FLW", MONDAY)
+    (tmp_path / "files").mkdir()
+    path.rename(tmp_path / "files" / path.name)
+    markets = {"FLW": Market.model_validate({"symbol": "FLWZ6", "tick_size": "0.1", **market})}
+    return desk(tmp_path, source=DbnFolderSource(kind="dbn_folder", folder=tmp_path / "files"), markets=markets, leaders=())
+
+
+def write(path: Path, schema: str, *messages: object) -> None:
+    start = int(dt.datetime(2026, 8, 24, tzinfo=dt.UTC).timestamp()) * 10**9
+    header = header_of(dataset="SIM.TEST", schema=schema, instruments={"FLWZ6": [1]}, start_ns=start, end_ns=start + 86_400 * 10**9)
+    path.write_bytes(header + b"".join(bytes(message) for message in messages))
+
+
+def status(at_ns: int, action: dbn.StatusAction, is_trading: dbn.TriState = dbn.TriState.NOT_AVAILABLE) -> dbn.StatusMsg:
+    return dbn.StatusMsg(
+        publisher_id=1, instrument_id=1, ts_event=at_ns, ts_recv=OPEN, action=action, is_trading=is_trading
+    )  # fmt: skip
+
+
+def test_a_status_file_tells_when_trading_was_halted(tmp_path: Path) -> None:
+    halted = folder_desk(tmp_path)
+    assert open_source(halted).halts("FLW", MONDAY) == []
+    actions = dbn.StatusAction
+    said = [status(OPEN + 5, actions.HALT), status(OPEN + 9, actions.TRADING), status(OPEN + 20, actions.NONE, is_trading=dbn.TriState.NO)]
+    write(tmp_path / "files" / "status.dbn", "status", *said)
+    assert open_source(halted).halts("FLW", MONDAY) == [(OPEN + 5, OPEN + 9), (OPEN + 20, 2**63 - 1)]
+    assert len(open_source(halted).fetch("FLW", MONDAY)) == 1
+
+
+@pytest.mark.parametrize(
+    ("market", "session", "says"),
+    [
+        ({"tick_size": "0.5"}, dt.date(2023, 6, 1), "gives ESM3 a tick of 0.25, the desk file 0.5: correct tick_size of FLW"),
+        ({"tick_size": "0.25"}, dt.date(2023, 6, 20), "ESM3 has expired before 2023-06-20: change the symbol of FLW"),
+    ],
+)
+def test_a_definition_that_contradicts_the_desk_is_told(
+    shared_data: Path, tmp_path: Path, market: dict[str, str], session: dt.date, says: str
+) -> None:
+    (tmp_path / "files").mkdir()
+    content = (shared_data / "definition-glbx-es-fut.dbn.zst").read_bytes()
+    (tmp_path / "files" / "definition.dbn.zst").write_bytes(widened(content))
+    markets = {"FLW": Market.model_validate({"symbol": "ESM3", **market})}
+    source = DbnFolderSource(kind="dbn_folder", folder=tmp_path / "files")
+    with pytest.raises(TicksError, match=says):
+        open_source(desk(tmp_path, source=source, markets=markets, leaders=(), first_session=dt.date(2023, 5, 1))).fetch("FLW", session)
+
+
+def widened(content: bytes) -> bytes:
+    """The same definitions in a file that says it covers the whole of 2023: in the header, start and end follow dataset and schema."""
+    plain = zstandard.ZstdDecompressor().stream_reader(content, read_across_frames=True).read()
+    return plain[:26] + struct.pack("<QQ", 1_672_531_200 * 10**9, 1_704_067_200 * 10**9) + plain[42:]
