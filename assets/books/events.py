@@ -35,16 +35,15 @@ CLOCK_TOLERANCE_NS: Final = 60_000_000_000
     PENDING,
     FILLS,
     FRONT,
-    LOG_FULL,
     WRITTEN,
     OPEN,
     CLOSE,
-) = range(23)
+) = range(22)
 """Places of a pass's int64 `now`: the next record; rows written; first record, kept records and last kept
 record of the open event; highest exchange time; last sequence; whether there was a trade; state of the book
 and since when; nanoseconds crossed and locked; records out of order; gaps, whether one is open, and when the
-book was last doubted; fills of the open event to be judged; fills, and those that passed over no order; whether
-a log of levels is full, and the rows written out of the logs; hours of continuous trading, open inclusive, close exclusive.
+book was last doubted; fills of the open event to be judged; fills, and those that passed over no order; the rows
+written out of the logs of levels; hours of continuous trading, open inclusive, close exclusive.
 After these come the halts: the beginning and the end of each, in turn."""
 
 _UNKNOWN: Final = -1

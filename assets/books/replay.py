@@ -17,7 +17,6 @@ from assets.books.events import (
     EVENT_LAST,
     FILLS,
     FRONT,
-    LOG_FULL,
     PENDING,
     RECORD,
     ROWS,
@@ -78,11 +77,11 @@ class Levels(NamedTuple):
 
 _CELLS: Final = 6 * LEVELS
 _SPARE: Final = 3
-"""Events that a pass may still close once a log is called full: two with its last record, and one at the end."""
+"""Events that a pass may still close once the logs are called full: two with its last record, and one at the end."""
 
 
 def new_changes(length: int) -> Changes:
-    """Empty logs, each for this many changes: 4096 make 3 MB, near what a core's second cache holds."""
+    """Empty logs for the changes of this many events: 4096 make 3 MB, near what a core's second cache holds."""
     return Changes(
         np.empty((_CELLS, length + _SPARE), np.uint32),
         np.empty((_CELLS, length + _SPARE), np.int64),
@@ -100,12 +99,12 @@ def new_levels(rows: int) -> Levels:
 
 @kernel
 def replay(book: Book, records: Records, events: Events, changes: Changes, places: np.ndarray, now: np.ndarray) -> Int:
-    """Apply records until they end or the book or a log is full; returns how many are done in all.
+    """Apply records until they end or the book or the logs are full; returns how many are done in all.
 
     `places` is int64[fills, 3]: room for the side, price and priority of the orders that an event fills.
     """
     for i in range(now[RECORD], records.action.size):
-        if is_full(book) or now[LOG_FULL]:
+        if is_full(book) or now[ROWS] - now[WRITTEN] >= changes.row.shape[1] - _SPARE:
             break
         flags = records.flags[i]
         if now[EVENT_KEPT] > 0 and not flags & codes.F_SNAPSHOT and records.flags[now[EVENT_LAST]] & codes.F_SNAPSHOT:
@@ -146,7 +145,6 @@ def expand(changes: Changes, levels: Levels, now: np.ndarray) -> None:
         changes.written[cell] = value
         changes.entries[cell] = 0
     now[WRITTEN] = end
-    now[LOG_FULL] = 0
 
 
 @kernel
@@ -208,22 +206,22 @@ def _complete(book: Book, records: Records, events: Events, changes: Changes, pl
 @kernel
 def _log_levels(book: Book, changes: Changes, now: np.ndarray) -> None:
     """Log the cells that differ from the last row's."""
+    row = now[ROWS]
     for side in range(2):
         first, last = changed(book, side)
         for rank in range(first, last + 1):
             price, size, count = depth(book, side, rank)
             column = side * LEVELS + rank
-            _log(changes, now, column, price if count else 0)
-            _log(changes, now, 2 * LEVELS + column, size)
-            _log(changes, now, 4 * LEVELS + column, count)
+            _log(changes, row, column, price if count else 0)
+            _log(changes, row, 2 * LEVELS + column, size)
+            _log(changes, row, 4 * LEVELS + column, count)
 
 
 @kernel
-def _log(changes: Changes, now: np.ndarray, cell: Int, value: Int) -> None:
+def _log(changes: Changes, row: Int, cell: Int, value: Int) -> None:
     if changes.latest[cell] != value:
         entry = changes.entries[cell]
-        changes.row[cell, entry] = now[ROWS]
+        changes.row[cell, entry] = row
         changes.value[cell, entry] = value
-        changes.latest[cell] = value
         changes.entries[cell] = entry + 1
-        now[LOG_FULL] |= entry + 1 >= changes.row.shape[1] - _SPARE
+        changes.latest[cell] = value
