@@ -152,9 +152,8 @@ def _write(path: Path, session: np.ndarray, size: int) -> None:
 
 
 def _apart(way: str, path: Path) -> dict[str, float]:
-    told = subprocess.run(
-        [sys.executable, "-W", "ignore", "-m", "benchmarks.books", way, path], check=True, stdout=subprocess.PIPE, text=True
-    )
+    command = [sys.executable, "-W", "ignore", "-m", "benchmarks.books", way, path.with_name(f"{SIZES[0]}.dbn.zst"), path]
+    told = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
     found: dict[str, float] = json.loads(told.stdout.splitlines()[-1])
     print(way, path.stem, found, file=sys.stderr)
     return found
