@@ -21,7 +21,6 @@ from typing import Any, Final
 import databento_dbn as dbn
 import zstandard
 
-from assets.books.codes import F_MAYBE_BAD_BOOK
 from assets.calendar import Calendar
 from assets.desk import DbnFolderSource, Desk
 from assets.ticks.dbn import SCHEMAS, TicksError, header_of, layout_of
@@ -34,6 +33,9 @@ _GRACE_NS: Final = 5 * 10**9
 """After a session's close: records captured before it may still be under way."""
 
 _PIECE: Final = 1 << 20
+
+_MAYBE_BAD_BOOK: Final = 4
+"""DBN's F_MAYBE_BAD_BOOK; the floors above have their own names for a record's flags."""
 
 
 class _LostError(TicksError):
@@ -87,7 +89,7 @@ class Recorder:
         self._flags = self._layout.fields["flags"][1]  # type: ignore[index]
         self._symbols_seen = self.partial.with_suffix(".symbols")
         self._over = threading.Event()
-        self._fault: OSError | None = None
+        self._fault: Exception | None = None
         self.gaps = 0
         """Connections that were lost."""
 
@@ -146,11 +148,11 @@ class Recorder:
                         return
                     content = bytearray(bytes(record))
                     if marking:
-                        content[self._flags] |= F_MAYBE_BAD_BOOK
+                        content[self._flags] |= _MAYBE_BAD_BOOK
                         self.gaps += 1
                         marking = False
                     file.write(content)
-            except OSError as error:  # the client would only log it
+            except Exception as error:  # whatever it is: the client would only log it and drop the record
                 self._fault = error
                 self._over.set()
 
