@@ -27,7 +27,8 @@ from assets.fills.simulate import Simulation, simulate
 from assets.fills.tape import make_tape
 from assets.fills.tune import policy_of, tune, winner
 from assets.reports.session import SessionTables, write_try_page
-from assets.ticks.dbn import Definition, read_definition, read_metadata, stream_records, until_damage
+from assets.ticks.dbn import read_metadata, stream_records, until_damage
+from assets.ticks.reference import Definition, read_definition
 
 TRAINING_SHARE: Final = 0.6
 """Share of the feature rows that curves and policy may see."""

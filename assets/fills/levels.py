@@ -6,7 +6,7 @@ from behind brings contracts that may have joined before ours: they are put ahea
 it was last seen, until the best price passes it.
 """
 
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -36,35 +36,29 @@ def quoted_prices(records: pl.DataFrame) -> tuple[np.ndarray, np.ndarray]:
     return prices, sizes
 
 
-def resolve_levels(
-    ts: np.ndarray,
-    action: np.ndarray,
-    side: np.ndarray,
-    px: np.ndarray,
-    size: np.ndarray,
-    level_px: np.ndarray,
-    level_size: np.ndarray,
-    width: int,
-) -> np.ndarray:
-    """The tape's rows. Prices are ticks above its base, also those of the levels; a level's is -1 where it is empty."""
-    columns = (ts, action, side, px, size, level_px, level_size, width)
-    rows = np.empty(_rows_of(*columns, np.empty(0, ROW)), ROW)  # counted first: a record can change every level
-    _rows_of(*columns, rows)
+class Quoted(NamedTuple):
+    """Columns of records with levels, one element a record; prices in ticks above the tape's base."""
+
+    ts: np.ndarray
+    action: np.ndarray
+    side: np.ndarray
+    px: np.ndarray
+    size: np.ndarray
+    level_px: np.ndarray
+    """int64[2, depth, n]: -1 where a level is empty."""
+    level_size: np.ndarray
+
+
+def resolve_levels(quoted: Quoted, width: int) -> np.ndarray:
+    """The tape's rows."""
+    rows = np.empty(_rows_of(quoted, width, np.empty(0, ROW)), ROW)  # counted first: a record can change every level
+    _rows_of(quoted, width, rows)
     return rows
 
 
 @njit(cache=True)
-def _rows_of(
-    ts: np.ndarray,
-    action: np.ndarray,
-    side: np.ndarray,
-    px: np.ndarray,
-    size: np.ndarray,
-    level_px: np.ndarray,
-    level_size: np.ndarray,
-    width: Int,
-    rows: np.ndarray,
-) -> Int:
+def _rows_of(quoted: Quoted, width: Int, rows: np.ndarray) -> Int:
+    ts, action, side, px, size, level_px, level_size = quoted
     depth = level_px.shape[1]
     ladder = np.zeros((2, width), np.int64)
     seen = np.zeros((2, width), np.int64)

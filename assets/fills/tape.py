@@ -31,7 +31,7 @@ from assets.books import codes as mbo
 from assets.books.codes import ASK, BID, Int
 from assets.desk import PRICE_UNIT, Market
 from assets.fills.errors import FillsError
-from assets.fills.levels import quoted_prices, resolve_levels
+from assets.fills.levels import Quoted, quoted_prices, resolve_levels
 from assets.fills.rows import ADDED, CLEARED, FILLED, LAST, REMOVED, ROW, TRADED
 
 REACH: Final = 1 << 17
@@ -82,7 +82,7 @@ def make_tape(records: pl.DataFrame, market: Market) -> Tape:
     else:
         # A level off the ladder is neither seen nor the end of its side.
         on_ladder = np.where((levels >= base) & (levels <= top), levels - base, width)
-        rows = resolve_levels(ts, action, side, px - base, size, np.where(sizes > 0, on_ladder, -1), sizes, width)
+        rows = resolve_levels(Quoted(ts, action, side, px - base, size, np.where(sizes > 0, on_ladder, -1), sizes), width)
     return Tape(rows, base, width)
 
 

@@ -40,7 +40,7 @@ def raw_ticks(desk: Desk, market: str) -> dg.AssetsDefinition:
         with told():
             window = calendar.window(market, session)
             source = open_source(desk)
-            paths = source.fetch(market, session)
+            paths, halted = source.fetch(market, session), source.halts(market, session)
             frames: Iterable[pl.DataFrame] = [pl.DataFrame(schema=MBO_COLUMNS)]
             damage: list[str] = []
             if window and paths:
@@ -48,7 +48,7 @@ def raw_ticks(desk: Desk, market: str) -> dg.AssetsDefinition:
             written = lake.write_parts("raw_ticks", frames, RawTicks, market=market, session=session)
             for sentence in damage:
                 context.log.warning("%s; the %d records before it are kept, the session is marked incomplete", sentence, written.rows)
-            halts = pl.DataFrame(source.halts(market, session), schema=TradingHalts.empty().schema, orient="row")
+            halts = pl.DataFrame(halted, schema=TradingHalts.empty().schema, orient="row")
             lake.write("trading_halts", halts, TradingHalts, market=market, session=session)
             row = _recording(paths, written.rows, damage)
             lake.write("recording", row, Recording, market=market, session=session)

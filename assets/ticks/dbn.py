@@ -7,7 +7,6 @@ one sentence. What does not: which file holds a session (source.py) and what its
 import datetime as dt
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 from typing import IO, Final, NamedTuple
@@ -40,11 +39,6 @@ def layout_of(schema: str) -> np.dtype[np.void]:
     return np.dtype([(name, kind.replace("S1", "u1")) for name, kind in _MESSAGES[schema]._dtypes])
 
 
-_DEFINITIONS: Final = {1: dbn.InstrumentDefMsgV1, 2: dbn.InstrumentDefMsgV2, 3: dbn.InstrumentDefMsg}
-
-_TRADES: Final = {7: True} | dict.fromkeys((1, 2, 4, 5, 8, 9, 10, 12, 13, 15), False)
-"""What an action of schema `status` says of trading, where it is not said outright: 7 is TRADING, 8 HALT, 4 CROSS, ..."""
-
 _ZSTD: Final = b"\x28\xb5\x2f\xfd"
 _LEGACY: Final = b"\x51\x2a\x4d\x18"
 _READ: Final = 1 << 20
@@ -62,19 +56,6 @@ class TicksError(UserError):
 
 class DamageError(TicksError):
     """The records of a file end at a damaged byte; those before it have been yielded."""
-
-
-@dataclass(frozen=True)
-class Definition:
-    """What an instrument definition says that trading needs."""
-
-    symbol: str
-    tick: int
-    """Smallest price step, units of 1e-9."""
-    multiplier: int
-    """Currency per point of price and contract, units of 1e-9."""
-    expires_ns: int | None = None
-    """Last moment of trading, UTC nanoseconds; None where it has none."""
 
 
 class _Interval(NamedTuple):
@@ -210,57 +191,6 @@ def to_frame(records: np.ndarray) -> pl.DataFrame:
 def _signed(name: str, values: np.ndarray) -> np.ndarray:
     """Stamps as int64, which hold every one until 2262; the vendor's "none", and what damage made of one, are below 0."""
     return values.view(np.int64) if name in {"ts_recv", "ts_event"} else values
-
-
-def read_definition(path: Path, symbol: str) -> Definition:
-    """Tick size and multiplier of a symbol, from the last of its records in a file of schema `definition`.
-
-    Raises:
-        TicksError: the file is bad, of another schema, or does not define the symbol.
-    """
-    metadata, blocks = _open(path)
-    if str(metadata.schema) != "definition":
-        raise TicksError(f"{path} has schema {metadata.schema}, not definition")
-    dtype = np.dtype(_DEFINITIONS[metadata.version]._dtypes)
-    found = [part[part["raw_symbol"] == symbol.encode()] for part in _records(path, dtype, blocks)]
-    rows = np.concatenate(found) if found else np.zeros(0, dtype)
-    if not rows.size:
-        raise TicksError(f"{path} does not define {symbol}: ask for the definition of that symbol")
-    last = rows[-1]
-    # CME leaves contract_multiplier undefined and states the contract's size as its unit of measure.
-    if int(last["contract_multiplier"]) != 2**31 - 1:
-        multiplier = int(last["contract_multiplier"]) * NS
-    elif int(last["unit_of_measure_qty"]) != UNDEFINED:
-        multiplier = int(last["unit_of_measure_qty"])
-    else:
-        multiplier = NS
-    expires = int(last["expiration"])
-    return Definition(symbol, int(last["min_price_increment"]), multiplier, None if expires in (0, dbn.UNDEF_TIMESTAMP) else expires)
-
-
-def read_halts(path: Path, symbol: str) -> list[tuple[int, int]]:
-    """Stretches without continuous trading, from a file of schema `status`: (begin, end) in UTC nanoseconds, end exclusive.
-
-    A message says whether the instrument trades, or its action does; a stretch that nothing ends lasts for ever.
-
-    Raises:
-        TicksError: the file is bad, of another schema, or holds nothing of the symbol.
-    """
-    metadata, blocks = _open(path)
-    if str(metadata.schema) != "status":
-        raise TicksError(f"{path} has schema {metadata.schema}, not status")
-    layout = np.dtype([(name, kind.replace("S1", "u1")) for name, kind in dbn.StatusMsg._dtypes])
-    instruments, halts, since = _instruments(path, metadata, symbol), list[tuple[int, int]](), None
-    for part in _records(path, layout, blocks):
-        for message in _wanted(part, instruments, None):
-            trades = {ord("Y"): True, ord("N"): False}.get(message["is_trading"], _TRADES.get(message["action"]))
-            at = int(message["ts_event"])
-            if trades is False and since is None:
-                since = at
-            elif trades and since is not None:
-                halts.append((since, at))
-                since = None
-    return halts if since is None else [*halts, (since, UNDEFINED)]
 
 
 def _open(path: Path) -> tuple[dbn.Metadata, Iterator[bytes]]:

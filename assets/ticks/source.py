@@ -11,9 +11,10 @@ import databento_dbn as dbn
 from assets.calendar import Calendar, Window
 from assets.desk import NS, PRICE_UNIT, DatabentoSource, DbnFolderSource, Desk, SimulatedSource
 from assets.ticks import exchange
-from assets.ticks.dbn import SCHEMAS, Definition, TicksError, read_definition, read_halts, read_metadata, write_mbo
+from assets.ticks.dbn import SCHEMAS, TicksError, read_metadata, write_mbo
 from assets.ticks.exchange import Instrument, Simulated, simulate
 from assets.ticks.historical import HistoricalApi
+from assets.ticks.reference import Definition, find_definition, read_halts
 
 _DAY_NS: Final = 86_400 * NS
 
@@ -132,8 +133,9 @@ class DbnFolder:
         folder, symbol = self._source.folder, self._desk.markets[market].symbol
         if not folder.is_dir():
             raise TicksError(f"no folder at {folder}: set source.folder in the desk file to the folder that holds the DBN files")
-        self._hold_against_definitions(market, session, window)
-        found = self._files(symbol, window, SCHEMAS)
+        files = self._files(symbol, window)
+        self._hold_against_definitions(files.get("definition", []), market, session, window)
+        found = [path for schema in SCHEMAS for path in files.get(schema, [])]
         if not found:
             remedy = "add it, or change the desk's dates or the market's symbol"
             raise TicksError(f"no DBN file in {folder} covers {market} ({symbol}) on {session}: {remedy}")
@@ -142,40 +144,41 @@ class DbnFolder:
     def halts(self, market: str, session: dt.date) -> list[tuple[int, int]]:
         """See `Source`."""
         window, symbol = self._calendar.window(market, session), self._desk.markets[market].symbol
-        files = self._files(symbol, window, ("status",)) if window else []
+        files = self._files(symbol, window).get("status", []) if window else []
         return sorted(halt for path in files for halt in read_halts(path, symbol))
 
-    def _hold_against_definitions(self, market: str, session: dt.date, window: Window) -> None:
+    def _hold_against_definitions(self, files: list[Path], market: str, session: dt.date, window: Window) -> None:
         configured = self._desk.markets[market]
-        for path in self._files(configured.symbol, window, ("definition",)):
+        for path in files:
             stat = path.stat()
             definition = _definition(path, configured.symbol, stat.st_mtime_ns, stat.st_size)
+            if definition is None:  # a continuous or parent symbol names no single contract
+                continue
             if definition.tick != configured.tick:
                 raise TicksError(
                     f"{path} gives {configured.symbol} a tick of {definition.tick / PRICE_UNIT:g}, the desk file {configured.tick_size}: "
                     f"correct tick_size of {market}"
                 )
             if definition.expires_ns is not None and definition.expires_ns < window.open_ns:
-                raise TicksError(
-                    f"{path}: {configured.symbol} has expired before {session}: change the symbol of {market} or the desk's dates"
-                )
+                remedy = f"change the symbol of {market} or the desk's dates"
+                raise TicksError(f"{path}: {configured.symbol} has expired before {session}: {remedy}")
 
-    def _files(self, symbol: str, window: Window, schemas: tuple[str, ...]) -> list[Path]:
-        """Files of these schemas that hold the symbol within the window, in the order of their ranges."""
-        found, folder = [], self._source.folder
+    def _files(self, symbol: str, window: Window) -> dict[str, list[Path]]:
+        """Files that hold the symbol within the window, by schema, in the order of their ranges."""
+        found: dict[str, list[tuple[int, Path]]] = {}
+        folder = self._source.folder
         for path in sorted([*folder.rglob("*.dbn"), *folder.rglob("*.dbn.zst")]):
             stat = path.stat()
             header = _header(path, stat.st_mtime_ns, stat.st_size)
             end = header.end or dbn.UNDEF_TIMESTAMP
             if (
-                str(header.schema) in schemas
-                and symbol in header.mappings
+                symbol in header.mappings
                 and header.start < window.close_ns
                 and end > window.open_ns
                 and self._source.dataset in (None, header.dataset)
             ):
-                found.append((header.start, path))
-        return [path for _, path in sorted(found)]
+                found.setdefault(str(header.schema), []).append((header.start, path))
+        return {schema: [path for _, path in sorted(files)] for schema, files in found.items()}
 
 
 @cache
@@ -198,8 +201,8 @@ def _dataset_of(path: Path) -> str | None:
 
 
 @lru_cache(maxsize=256)
-def _definition(path: Path, symbol: str, _mtime_ns: int, _size: int) -> Definition:
-    return read_definition(path, symbol)
+def _definition(path: Path, symbol: str, _mtime_ns: int, _size: int) -> Definition | None:
+    return find_definition(path, symbol)
 
 
 @lru_cache(maxsize=4096)

@@ -11,8 +11,9 @@ import zstandard
 from databento import DBNStore
 
 from assets.lake import check
-from assets.ticks.dbn import TicksError, read_definition, read_metadata, read_records, to_frame, write_mbo
+from assets.ticks.dbn import TicksError, read_metadata, read_records, to_frame, write_mbo
 from assets.ticks.exchange import Simulated
+from assets.ticks.reference import read_definition
 from assets.ticks.schema import MBO_COLUMNS, RawTicks
 
 Session = Callable[..., list[Simulated]]

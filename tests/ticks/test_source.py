@@ -173,6 +173,16 @@ def test_a_definition_that_contradicts_the_desk_is_told(
         open_source(desk(tmp_path, source=source, markets=markets, leaders=(), first_session=dt.date(2023, 5, 1))).fetch("FLW", session)
 
 
+def test_a_definition_under_a_continuous_symbol_names_no_single_contract_and_refuses_none(shared_data: Path, tmp_path: Path) -> None:
+    continuous = folder_desk(tmp_path)
+    content = widened((shared_data / "definition-glbx-es-fut.dbn.zst").read_bytes())
+    assert content.count(b"ESM3") > 1
+    header = 8 + int.from_bytes(content[4:8], "little")
+    renamed = content[:header].replace(b"ESM3\0", b"FLWZ6") + content[header:]
+    (tmp_path / "files" / "definition.dbn").write_bytes(renamed.replace(struct.pack("<Q", 1_704_067_200 * 10**9), b"\xff" * 8, 1))
+    assert len(open_source(continuous).fetch("FLW", MONDAY)) == 1
+
+
 def widened(content: bytes) -> bytes:
     """The same definitions in a file that says it covers the whole of 2023: in the header, start and end follow dataset and schema."""
     plain = zstandard.ZstdDecompressor().stream_reader(content, read_across_frames=True).read()
