@@ -37,6 +37,9 @@ class CurveModel(pa.DataFrameModel):
     fingerprint: str = pa.Field(description="sha256 of the statistics that the fit saw")
     first_session: pl.Date
     last_session: pl.Date
+    form: str = pa.Field(
+        description="What the curve was drawn with: linear, steps, power, saturating or monotone; chosen by held-out sessions"
+    )
     penalty: pl.Float64 = pa.Field(gt=0, description="Smoothness of this curve, in rows of a mean knot; chosen by held-out sessions")
     passes: pl.Int32 = pa.Field(ge=0)
     step: pl.Float64 = pa.Field(gt=0, description="Damping used; 0.3 unless that would diverge")

@@ -19,6 +19,7 @@ renamed as (
         fingerprint,
         first_session,
         last_session,
+        form,
         penalty,
         passes,
         step,

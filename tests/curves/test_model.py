@@ -8,7 +8,8 @@ import pytest
 from threadpoolctl import threadpool_limits
 
 from assets.curves import joint, model
-from assets.curves.joint import PENALTIES, choose_penalties, damped_fit, direct_fit, r2, stretches
+from assets.curves.choice import PENALTIES, choose_penalties, stretches
+from assets.curves.joint import Shapes, damped_fit, direct_fit, r2
 from assets.curves.model import cross_fitted, curves, fit, predict, predict_matrix
 from assets.curves.schema import CurveModel
 from assets.curves.statistics import BUCKETS, CurvesError, add, matrix
@@ -25,27 +26,27 @@ def fitted(made, parts=None, sessions=8):
 @pytest.mark.parametrize("penalty", [0.1, 100.0])
 def test_the_damped_passes_come_to_rest_at_penalised_least_squares(planted, correlation, penalty):
     sums = planted(20_000, 1, correlation=correlation, size=8).statistics()
-    penalties = penalty * np.arange(1.0, 9.0)
-    found = damped_fit(sums, penalties)
+    shapes = Shapes.linear(penalty * np.arange(1.0, 9.0))
+    found = damped_fit(sums, shapes)
     assert found.residual <= 1e-6
-    np.testing.assert_allclose(found.value, direct_fit(sums, penalties), atol=1e-3 * np.abs(found.value).max())
+    np.testing.assert_allclose(found.value, direct_fit(sums, shapes), atol=1e-3 * np.abs(found.value).max())
 
 
 def test_where_thirty_percent_would_diverge_the_step_is_cut_and_the_passes_converge(planted, monkeypatch):
     sums = planted(30_000, 2, correlation=0.7, size=12).statistics()
-    found = damped_fit(sums, np.ones(12))
+    found = damped_fit(sums, Shapes.linear(np.ones(12)))
     assert 0.3 * found.lambda_max > 2
     assert found.step * found.lambda_max < 2
     assert found.residual <= 1e-6
     monkeypatch.setattr(joint, "_STABLE", np.inf)
     monkeypatch.setattr(joint, "_MAX_PASSES", 200)
-    uncut = damped_fit(sums, np.ones(12))
+    uncut = damped_fit(sums, Shapes.linear(np.ones(12)))
     assert uncut.step == 0.3
     assert uncut.residual > 1e6
 
 
 def test_unrelated_indicators_keep_the_seeds_step(planted):
-    assert damped_fit(planted(20_000, 3).statistics(), np.ones(4)).step == 0.3
+    assert damped_fit(planted(20_000, 3).statistics(), Shapes.linear(np.ones(4))).step == 0.3
 
 
 def test_a_planted_additive_signal_is_found(planted):
@@ -167,7 +168,7 @@ def test_the_penalties_chosen_are_those_of_the_held_out_errors_written_out(plant
 
     def held_out(trial):
         folds = [add(fold) for fold in stretches(parts)]
-        return 1 - sum(fold.squared_error(direct_fit(add(parts) - fold, trial)) for fold in folds) / add(parts).label_square
+        return 1 - sum(fold.squared_error(direct_fit(add(parts) - fold, Shapes.linear(trial))) for fold in folds) / add(parts).label_square
 
     assert tested == pytest.approx(held_out(penalties), abs=1e-9)
     assert tested >= max(held_out(np.full(4, penalty)) for penalty in PENALTIES) - 1e-9
@@ -184,7 +185,7 @@ def test_an_indicator_of_noise_is_smoothed_and_one_that_knows_is_not(planted):
 
 
 def test_the_values_of_a_cross_fitted_model_have_not_seen_its_fold(planted, monkeypatch):
-    monkeypatch.setattr(model, "choose_penalties", lambda parts: (np.ones(4), 0.0))
+    monkeypatch.setattr(model, "choose", lambda parts, grids: (Shapes.linear(np.ones(4)), 0.0))
     made = planted(20_000, 18)
     days = [FIRST + dt.timedelta(days=k) for k in range(8)]
     sessions = dict(zip(days, made.sessions(8), strict=True))
