@@ -166,8 +166,8 @@ class _HeldOut:
         rough = np.stack([form.roughness for form in forms])
         weights = np.asarray(penalties)[:, None, None] * self._mean_knot
         right = np.broadcast_to((bases.transpose(0, 2, 1) @ sums)[:, None, :, None], (len(forms), len(penalties), KNOTS, 1))
-        coefficients = np.linalg.solve(own[:, None] + weights * rough[:, None], right)[..., 0]
-        return coefficients, np.einsum("fbk,fpk->fpb", bases, coefficients)
+        coefficients = np.asarray(np.linalg.solve(own[:, None] + weights * rough[:, None], right)[..., 0], np.float64)
+        return coefficients, np.asarray(np.einsum("fbk,fpk->fpb", bases, coefficients))
 
     def monotone(self, penalty: float, count: Floats, sums: Floats) -> Floats:
         """Bucket values of the monotone curve through the rest."""
