@@ -36,7 +36,7 @@ _STABLE: Final = 1.8
 _POWER_ITERATIONS: Final = 50
 """Brings lambda_max to within 1 % for indicators correlated by 0 to 0.9."""
 
-_TOLERANCE: Final = 1e-6
+TOLERANCE: Final = 1e-6
 """Ticks. A curve that moves by less in a pass is at rest; a half tick is the smallest move of a mid."""
 
 _MAX_PASSES: Final = 5000
@@ -139,7 +139,7 @@ def _at_rest(sums: Sums, shapes: Shapes, step: float) -> Fit:
     top = _lambda_max(normal, smoothers)
     step = min(step, _STABLE / top)
     value, passes, residual = np.zeros(len(normal)), 0, np.inf
-    while residual > _TOLERANCE and passes < _MAX_PASSES:
+    while residual > TOLERANCE and passes < _MAX_PASSES:
         change = step * _smooth(smoothers, sums.label_sum - normal @ value)
         value += change
         passes, residual = passes + 1, float(np.abs(change).max())

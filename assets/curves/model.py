@@ -12,7 +12,7 @@ import polars as pl
 from numba import njit
 
 from assets.curves.choice import choose
-from assets.curves.joint import Shapes, damped_fit, r2, standard_errors
+from assets.curves.joint import TOLERANCE, Fit, Shapes, damped_fit, r2, standard_errors
 from assets.curves.statistics import (
     BUCKETS,
     CurvesError,
@@ -80,9 +80,10 @@ def fit(
             "form": np.repeat([form.name for form in shapes.forms], BUCKETS),
             "penalty": np.repeat(shapes.penalties, BUCKETS),
             "error": standard_errors(parts, fitted),
+            "note": [note for note in notes(total, len(parts), fitted) for _ in range(BUCKETS)],
         },
         nan_to_null=True,
-        schema_overrides={"error": pl.Float64},
+        schema_overrides={"error": pl.Float64, "note": pl.String},
     )
     return frame.with_columns(
         version=pl.lit(version),
@@ -97,6 +98,28 @@ def fit(
         r2_train=pl.lit(r2(fitted.value, total), pl.Float64),
         r2_held_out=pl.lit(tested, pl.Float64),
     )
+
+
+def notes(total: Statistics, parts: int, fitted: Fit) -> list[str | None]:
+    """For each indicator what was done where its sums, or those of all, are too poor for the usual fit; None where nothing was."""
+    of_all = []
+    if parts == 1:
+        of_all.append("one session, nothing to hold out: untested penalty, no error")
+    if not total.label_square:
+        of_all.append("no label moved: zero")
+    if fitted.residual > TOLERANCE:
+        of_all.append(f"not at rest after {fitted.passes} passes")
+    found = []
+    for own in total.count.reshape(-1, BUCKETS):
+        of_one = []
+        if not own.any():
+            of_one.append("zero or missing in every row: no curve")
+        elif np.count_nonzero(own) == 1:
+            of_one.append("constant but for its sign: one bucket holds every row")
+        if 0 < own.sum() < BUCKETS:
+            of_one.append(f"{own.sum()} rows for {BUCKETS} buckets: buckets lean on one another")
+        found.append("; ".join(of_one + of_all) or None)
+    return found
 
 
 def cross_fitted(

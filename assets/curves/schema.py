@@ -41,6 +41,7 @@ class CurveModel(pa.DataFrameModel):
         description="What the curve was drawn with: linear, steps, power, saturating or monotone; chosen by held-out sessions"
     )
     penalty: pl.Float64 = pa.Field(gt=0, description="Smoothness of this curve, in rows of a mean knot; chosen by held-out sessions")
+    note: str = pa.Field(nullable=True, description="What was done where the window is too poor for the usual fit; else null")
     passes: pl.Int32 = pa.Field(ge=0)
     step: pl.Float64 = pa.Field(gt=0, description="Damping used; 0.3 unless that would diverge")
     lambda_max: pl.Float64 = pa.Field(gt=0, description="Top eigenvalue of the joint operator; step * lambda_max >= 2 diverges")

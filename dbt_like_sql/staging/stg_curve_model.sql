@@ -21,6 +21,7 @@ renamed as (
         last_session,
         form,
         penalty,
+        note,
         passes,
         step,
         lambda_max,

@@ -124,6 +124,7 @@ def test_one_session_is_fitted_with_the_cautious_penalty_and_without_errors(plan
     check(found, CurveModel, "test")
     assert found["error"].null_count() == found["r2_held_out"].null_count() == found.height
     assert found["penalty"][0] == 100
+    assert found["note"].str.contains("one session, nothing to hold out").all()
 
 
 def test_constant_silent_and_rare_indicators_have_curves_that_claim_nothing(planted):
@@ -132,6 +133,10 @@ def test_constant_silent_and_rare_indicators_have_curves_that_claim_nothing(plan
     found = fitted(made._replace(features=features))
     check(found, CurveModel, "test")
     by_name = dict(zip(found["indicator"].unique(maintain_order=True), found["value"].to_numpy().reshape(-1, BUCKETS), strict=True))
+    notes = dict(found.select("indicator", "note").unique().iter_rows())
+    assert notes == {"x0": None, "x1": "constant but for its sign: one bucket holds every row"} | dict.fromkeys(
+        ("x2", "x3"), "zero or missing in every row: no curve"
+    )
     assert np.abs(by_name["x0"]).max() > 0.3
     assert np.abs(by_name["x1"]).max() < 0.1
     assert not by_name["x2"].any()
@@ -139,7 +144,9 @@ def test_constant_silent_and_rare_indicators_have_curves_that_claim_nothing(plan
 
 
 def test_fewer_rows_than_buckets_still_fit(planted):
-    check(fitted(planted(20, 14), sessions=2), CurveModel, "test")
+    found = fitted(planted(20, 14), sessions=2)
+    check(found, CurveModel, "test")
+    assert found["note"].unique().to_list() == ["20 rows for 50 buckets: buckets lean on one another"]
 
 
 def test_a_label_that_never_moves_has_no_r2(planted):
@@ -147,6 +154,12 @@ def test_a_label_that_never_moves_has_no_r2(planted):
     found = fitted(made._replace(features=made.features.with_columns(label=pl.lit(0.0, pl.Float32))))
     assert found["r2_train"].null_count() == found.height
     assert not found["value"].to_numpy().any()
+    assert found["note"].unique().to_list() == ["no label moved: zero"]
+
+
+def test_passes_that_hit_their_bound_are_told(planted, monkeypatch):
+    monkeypatch.setattr(joint, "_MAX_PASSES", 3)
+    assert fitted(planted(2000, 15))["note"].str.contains("not at rest after").all()
 
 
 def test_no_labelled_row_is_said_with_the_window(planted):
