@@ -7,9 +7,11 @@ places that lie evenly over the logarithm of |indicator|, beginning with the ste
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 
 from assets.curves.statistics import BUCKETS, Floats
 
@@ -21,6 +23,8 @@ POWERS: Final = (0.25, 0.5, 1.0, 2.0)
 
 SATURATES_AT: Final = (0.25, 0.5, 0.75)
 """Where x / (x + c) reaches half its height, as a share of the way from the first bucket to the last, in logarithms."""
+
+Booleans = npt.NDArray[np.bool_]
 
 _ROUNDING: Final = 1e-9
 """Ticks. A fall of a monotone curve by less is rounding."""
@@ -34,11 +38,16 @@ class Form:
     basis: Floats  # [BUCKETS, KNOTS] bucket values of each coefficient
     places: Floats  # [KNOTS, KNOTS] values at the places of each coefficient
 
-    @property
+    @cached_property
+    def used(self) -> Booleans:
+        """[KNOTS] which columns the form needs."""
+        return np.asarray(self.basis.any(axis=0))
+
+    @cached_property
     def roughness(self) -> Floats:
         """[KNOTS, KNOTS]: squared differences of a curve along the places are c' roughness c."""
         steps = np.diff(self.places, axis=0, prepend=0)
-        return np.asarray(steps.T @ steps + np.diag((~self.basis.any(axis=0)).astype(np.float64)))
+        return np.asarray(steps.T @ steps + np.diag((~self.used).astype(np.float64)))
 
     def tied(self, coefficients: Floats) -> "Form | None":
         """A monotone form whose curve turns back, with the places that do so tied to those before them; None where nothing is to be done.

@@ -25,7 +25,7 @@ from scipy.linalg import cho_factor, cho_solve
 from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
 
 from assets.curves.forms import KNOTS, LINEAR, Form
-from assets.curves.statistics import BUCKETS, Floats, Statistics, add
+from assets.curves.statistics import BUCKETS, Floats, Statistics
 
 STEP: Final = 0.3
 """The seed's damping."""
@@ -77,14 +77,34 @@ class Fit:
 
 @dataclass(frozen=True)
 class Sums:
-    """The sums of a design through the bases of its forms: KNOTS columns an indicator, Q in all."""
+    """The sums of a design of S columns: the buckets themselves (S = P), or the bases of some forms (S = Q, KNOTS an indicator)."""
 
-    gram: Floats  # [Q, Q] B'Z'Z B
-    label_sum: Floats  # [Q] B'Z'y
+    gram: Floats  # [S, S]
+    label_sum: Floats  # [S]
     rows: int
+
+    @staticmethod
+    def of(statistics: Statistics) -> "Sums":
+        """Of the buckets: Z'Z and Z'y."""
+        return Sums(statistics.full_gram(), statistics.label_sum, statistics.rows)
+
+    def __add__(self, other: "Sums") -> "Sums":
+        return Sums(self.gram + other.gram, self.label_sum + other.label_sum, self.rows + other.rows)
 
     def __sub__(self, other: "Sums") -> "Sums":
         return Sums(self.gram - other.gram, self.label_sum - other.label_sum, self.rows - other.rows)
+
+    def through(self, forms: Sequence[Form]) -> "Sums":
+        """From the buckets to the bases of the forms: B'Z'Z B and B'Z'y."""
+        p = len(forms)
+        bases = np.stack([form.basis for form in forms])
+        gram = np.empty((p * KNOTS, p * KNOTS))
+        for j in range(p):  # of the symmetric matrix what is on and below the diagonal, mirrored
+            columns = self.gram[j * BUCKETS :, j * BUCKETS : (j + 1) * BUCKETS] @ bases[j]
+            below = (bases[j:].transpose(0, 2, 1) @ columns.reshape(p - j, BUCKETS, KNOTS)).reshape(-1, KNOTS)
+            own = slice(j * KNOTS, (j + 1) * KNOTS)
+            gram[own, j * KNOTS :], gram[j * KNOTS :, own] = below.T, below
+        return Sums(gram, _through(forms, self.label_sum), self.rows)
 
     @property
     def mean_knot(self) -> float:
@@ -105,43 +125,34 @@ class Sums:
         return cho_solve(factor, sums, check_finite=False)
 
 
-def sums_of(statistics: Statistics, forms: Sequence[Form]) -> Sums:
-    """The statistics of the buckets, seen through the bases of the forms."""
-    p = len(forms)
-    bases = np.stack([form.basis for form in forms])
-    columns = statistics.full_gram().reshape(p * BUCKETS, p, BUCKETS).transpose(1, 0, 2) @ bases  # [p, P, KNOTS]
-    blocks = bases.transpose(0, 2, 1)[None] @ columns.reshape(p, p, BUCKETS, KNOTS)  # [of column, of row, KNOTS, KNOTS]
-    gram = blocks.transpose(1, 2, 0, 3).reshape(p * KNOTS, p * KNOTS)
-    return Sums((gram + gram.T) / 2, _through(forms, statistics.label_sum), statistics.rows)
-
-
 @one_thread
 def damped_fit(statistics: Statistics, shapes: Shapes, *, step: float = STEP) -> Fit:
     """The joint fit in damped passes from zero, on at least one row; `step` is cut where it would diverge."""
-    passes = 0
+    sums, start, passes = Sums.of(statistics), np.zeros(len(shapes.forms) * KNOTS), 0
     while True:
-        sums = sums_of(statistics, shapes.forms)
-        found = _at_rest(sums, shapes, step)
+        found = _at_rest(sums.through(shapes.forms), shapes, step, start)
         passes += found.passes
-        coefficients = found.value.reshape(-1, KNOTS)
-        ties = [form.tied(own) for form, own in zip(shapes.forms, coefficients, strict=True)]
+        ties = [form.tied(own) for form, own in zip(shapes.forms, found.value.reshape(-1, KNOTS), strict=True)]
         if not any(ties):
             return replace(found, value=buckets(shapes.forms, found.value), passes=passes)
         shapes = replace(shapes, forms=tuple(tie or form for tie, form in zip(ties, shapes.forms, strict=True)))
+        start = found.value
 
 
-def _at_rest(sums: Sums, shapes: Shapes, step: float) -> Fit:
+def _at_rest(sums: Sums, shapes: Shapes, step: float, start: Floats) -> Fit:
     """The passes; `value` holds the coefficients, [Q]."""
     normal = sums.normal_matrix(shapes)
-    each = np.arange(len(shapes.forms))
-    own = normal.reshape(len(each), KNOTS, len(each), KNOTS)[each, :, each, :]
-    smoothers = np.asarray(np.linalg.inv(own), np.float64)  # (B'N_j B + L_j)^-1 of each indicator
-    top = _lambda_max(normal, smoothers)
+    p = len(shapes.forms)
+    each = np.arange(p)
+    smoothers = np.linalg.inv(normal.reshape(p, KNOTS, p, KNOTS)[each, :, each, :])  # (B'N_j B + L_j)^-1 of each indicator
+    operator = (smoothers @ normal.reshape(p, KNOTS, -1)).reshape(normal.shape)
+    alone = (smoothers @ sums.label_sum.reshape(p, KNOTS, 1)).reshape(-1)  # each indicator's curve without the others
+    top = _lambda_max(operator)
     step = min(step, _STABLE / top)
-    value, passes, residual = np.zeros(len(normal)), 0, np.inf
+    value, passes, residual = start, 0, np.inf
     while residual > TOLERANCE and passes < _MAX_PASSES:
-        change = step * _smooth(smoothers, sums.label_sum - normal @ value)
-        value += change
+        change = step * (alone - operator @ value)
+        value = value + change
         passes, residual = passes + 1, float(np.abs(change).max())
     return Fit(value, shapes, passes, step, top, residual)
 
@@ -149,13 +160,15 @@ def _at_rest(sums: Sums, shapes: Shapes, step: float) -> Fit:
 @one_thread
 def direct_fit(statistics: Statistics, shapes: Shapes) -> Floats:
     """Where the passes come to rest: the bucket values of the penalised least-squares fit, [P] ticks."""
-    sums = sums_of(statistics, shapes.forms)
+    sums = Sums.of(statistics).through(shapes.forms)
     return buckets(shapes.forms, sums.solve(shapes, sums.label_sum))
 
 
 @one_thread
-def standard_errors(parts: Sequence[Statistics], fitted: Fit) -> Floats:
+def standard_errors(parts: Sequence[Statistics], total: Statistics, fitted: Fit) -> Floats:
     """Of each bucket's value, clustered by part (sandwich): A^-1 (sum of u u') A^-1, A the normal matrix, u a part's share of the score.
+
+    `total` is the sum of the parts.
 
     Labels overlap within a session and not across sessions, so the spread between sessions is honest where that between rows is not.
     The bias of smoothing, and the choice of forms, are not in it. NaN with one part, which has no spread. [P] ticks.
@@ -165,7 +178,7 @@ def standard_errors(parts: Sequence[Statistics], fitted: Fit) -> Floats:
     forms = fitted.shapes.forms
     scores = np.column_stack([_through(forms, part.label_sum - part.gram_times(fitted.value)) for part in parts])
     scores -= scores.mean(axis=1, keepdims=True)
-    shifts = buckets(forms, sums_of(add(parts), forms).solve(fitted.shapes, scores))
+    shifts = buckets(forms, Sums.of(total).through(forms).solve(fitted.shapes, scores))
     return np.sqrt(np.square(shifts).sum(axis=1) * len(parts) / (len(parts) - 1))
 
 
@@ -185,15 +198,11 @@ def _through(forms: Sequence[Form], sums: Floats) -> Floats:
     return np.concatenate([form.basis.T @ own for form, own in zip(forms, sums.reshape(-1, BUCKETS), strict=True)])
 
 
-def _smooth(smoothers: Floats, sums: Floats) -> Floats:
-    return np.matmul(smoothers, sums.reshape(-1, KNOTS, 1)).reshape(-1)
-
-
-def _lambda_max(normal: Floats, smoothers: Floats) -> float:
+def _lambda_max(operator: Floats) -> float:
     """Top eigenvalue of the joint operator by power iteration: 1 where the indicators share nothing, at most their number."""
-    vector, top = np.ones(len(normal)), 1.0
+    vector, top = np.ones(len(operator)), 1.0
     for _ in range(_POWER_ITERATIONS):
-        image = _smooth(smoothers, normal @ vector)
+        image = operator @ vector
         top = float(np.linalg.norm(image))
         vector = image / top
     return top

@@ -28,7 +28,7 @@ from assets.curves.statistics import (
     matrix,
 )
 
-CODE_VERSION: Final = "2"
+CODE_VERSION: Final = "3"
 """Changes with the arithmetic of the fit or of the prediction."""
 
 
@@ -79,7 +79,7 @@ def fit(
             "value": fitted.value,
             "form": np.repeat([form.name for form in shapes.forms], BUCKETS),
             "penalty": np.repeat(shapes.penalties, BUCKETS),
-            "error": standard_errors(parts, fitted),
+            "error": standard_errors(parts, total, fitted),
             "note": [note for note in notes(total, len(parts), fitted) for _ in range(BUCKETS)],
         },
         nan_to_null=True,

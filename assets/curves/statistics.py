@@ -15,7 +15,6 @@ no opinion: they are in no bucket.
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import reduce
 from itertools import pairwise
 from typing import Any, Final, Protocol
 
@@ -41,6 +40,9 @@ _STORED: Final = np.dtype("<i4")
 
 _TILE: Final = 2048
 """Rows folded at a time: the tile's buckets and signs (4 kB an indicator) stay in the processor's nearest caches."""
+
+_MIRRORED: Final = 32
+"""Rows of the gram mirrored at a time, so that what is read down a column is still near."""
 
 Floats = npt.NDArray[np.float64]
 Counts = npt.NDArray[np.int64]
@@ -217,7 +219,14 @@ def add(parts: Iterable[Statistics]) -> Statistics:
     parts = list(parts)
     if not parts:
         raise CurvesError("there are no statistics to add: every session of the window is empty")
-    return reduce(Statistics.__add__, parts)
+    first, *others = parts
+    gram, label_sum = first.gram.copy(), first.label_sum.copy()
+    for part in others:
+        first._must_match(part)
+        gram += part.gram  # in place: fresh memory would cost more than the sums
+        label_sum += part.label_sum
+    label_square, rows = sum(part.label_square for part in parts), sum(part.rows for part in parts)
+    return Statistics(first.names, first.version, gram, label_sum, label_square, rows)
 
 
 def matrix(features: pl.DataFrame, names: Sequence[str]) -> npt.NDArray[np.float32]:
@@ -318,12 +327,15 @@ def _pack(blocks: Any, p: Any) -> Any:
 @njit(cache=True, nogil=True)
 def _unpack(gram: Any, size: Any) -> Any:
     full = np.empty((size, size), np.float64)
-    at = 0
-    for row in range(size):
-        for column in range(row + 1):
-            full[row, column] = gram[at]
-            full[column, row] = gram[at]
-            at += 1
+    for top in range(0, size, _MIRRORED):
+        bottom = min(top + _MIRRORED, size)
+        for row in range(top, bottom):
+            start = row * (row + 1) // 2
+            for column in range(row + 1):
+                full[row, column] = gram[start + column]
+        for column in range(bottom):
+            for row in range(max(top, column), bottom):
+                full[column, row] = full[row, column]
     return full
 
 

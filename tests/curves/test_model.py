@@ -9,7 +9,8 @@ from threadpoolctl import threadpool_limits
 
 from assets.curves import joint, model
 from assets.curves.choice import PENALTIES, choose_penalties, stretches
-from assets.curves.joint import Shapes, damped_fit, direct_fit, r2
+from assets.curves.forms import LINEAR
+from assets.curves.joint import Shapes, Sums, damped_fit, direct_fit, r2
 from assets.curves.model import cross_fitted, curves, fit, predict, predict_matrix
 from assets.curves.schema import CurveModel
 from assets.curves.statistics import BUCKETS, CurvesError, add, matrix
@@ -20,6 +21,10 @@ FIRST, LAST = dt.date(2026, 8, 24), dt.date(2026, 9, 18)
 
 def fitted(made, parts=None, sessions=8):
     return fit(parts or made.sessions(sessions), made.indicators, horizon_ns=made.horizon_ns, first_session=FIRST, last_session=LAST)
+
+
+def linear_folds(parts):
+    return [Sums.of(add(fold)).through((LINEAR,) * len(parts[0].names)) for fold in stretches(parts)]
 
 
 @pytest.mark.parametrize("correlation", [0.0, 0.5, 0.9])
@@ -177,7 +182,8 @@ def test_statistics_of_another_design_are_refused(planted, scale):
 def test_the_penalties_chosen_are_those_of_the_held_out_errors_written_out(planted):
     made = planted(40_000, 20, correlation=0.5)
     parts = made.sessions(8)
-    penalties, tested = choose_penalties(parts)
+    penalties, trials = choose_penalties(linear_folds(parts))
+    tested = -sum(trial.error for trial in trials) / add(parts).label_square
 
     def held_out(trial):
         folds = [add(fold) for fold in stretches(parts)]
@@ -193,7 +199,7 @@ def test_the_penalties_chosen_are_those_of_the_held_out_errors_written_out(plant
 def test_an_indicator_of_noise_is_smoothed_and_one_that_knows_is_not(planted):
     made = planted(100_000, 21, noise=2.0)
     noise = np.random.default_rng(1).standard_normal(100_000).astype(np.float32)
-    penalties, _ = choose_penalties(made._replace(features=made.features.with_columns(x1=noise)).sessions(8))
+    penalties, _ = choose_penalties(linear_folds(made._replace(features=made.features.with_columns(x1=noise)).sessions(8)))
     assert penalties[1] >= 10 * penalties[0]
 
 
