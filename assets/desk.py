@@ -115,6 +115,42 @@ class Quality(_Part):
     max_feed_ms: float = Field(1000, gt=0, description="Median delay of capture; above it one of the clocks is wrong")
 
 
+class Chosen(_Part):
+    """An indicator by the name of its formula; without parameters it comes with each of the catalogue's (docs/indicators.md)."""
+
+    name: str
+    parameters: dict[str, int | float] = Field({}, description="In the units that the formula states; written beside the name")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _flat(cls, given: Any) -> Any:
+        if isinstance(given, str):
+            return {"name": given}
+        if isinstance(given, dict) and "parameters" not in given:
+            return {"name": given.get("name"), "parameters": {key: value for key, value in given.items() if key != "name"}}
+        return given
+
+
+class OwnSeries(_Part):
+    """A table of the user's own, CSV or Parquet, joined as an indicator by as-of time."""
+
+    path: Path
+    value: str = Field(description="Column of the numbers")
+    time: str = Field("ts_event", description="Column of the times: nanoseconds, timestamps or text; without a zone UTC")
+    delay_seconds: float = Field(ge=0, description="From the table's own time until the value is known; one too short looks ahead")
+    sign: Literal[1, -1] = Field(1, description="-1 where large values mean down")
+    smallest: float = Field(0.01, gt=0, description="Smallest |value| that matters: where the curve's first bucket ends")
+    largest: float = Field(100.0, gt=0, description="|value| from which on all is one bucket")
+
+
+class Indicators(_Part):
+    """What the prediction is made from. Names and parameters are held against the formulas before anything runs."""
+
+    own: tuple[Chosen, ...] | None = Field(None, description="Of the traded market; left out: the default set")
+    leader: tuple[Chosen, ...] | None = Field(None, description="Of each leader; left out: the default set")
+    series: dict[str, OwnSeries] = Field({}, description="Tables of the user's own, by the name that the indicator takes after external_")
+
+
 class Desk(_Part):
     """Everything a run depends on, beside the code and the data."""
 
@@ -132,6 +168,7 @@ class Desk(_Part):
     train_on_incomplete: bool = Field(False, description="Train on sessions whose recording ends early, too")
     horizon_seconds: float = Field(10.0, gt=0, description="How far ahead the mid is predicted")
     model: Literal["curves"] = Field("curves", description="What predicts the move that is traded; its rivals are scored beside it")
+    indicators: Indicators = Indicators()
     trading: Trading = Trading()
     quality: Quality = Quality()
     workers: int = Field(2, ge=1, description="Processes that work side by side")
@@ -214,7 +251,9 @@ def load_desk(path: Path | str) -> Desk:
     source = desk.source
     if isinstance(source, DbnFolderSource):
         source = source.model_copy(update={"folder": (path.parent / source.folder).resolve()})
-    return desk.model_copy(update={"home": (path.parent / desk.home).resolve(), "source": source})
+    series = {name: own.model_copy(update={"path": (path.parent / own.path).resolve()}) for name, own in desk.indicators.series.items()}
+    chosen = desk.indicators.model_copy(update={"series": series})
+    return desk.model_copy(update={"home": (path.parent / desk.home).resolve(), "source": source, "indicators": chosen})
 
 
 def _first_fault(error: ValidationError) -> str:

@@ -20,7 +20,7 @@ from assets.lake import Lake
 from assets.ticks.source import SimulatedExchange
 from pipelines.instance import open_instance
 from pipelines.query import open_warehouse
-from pipelines.run import QUIET, RunError, plan
+from pipelines.run import QUIET, plan
 from pipelines.watch import FAILED_CHECKS
 
 FOUR_WEEKS: Final = 4
@@ -69,7 +69,7 @@ def _desk(desk: Desk) -> Finding:
     told = f"{desk.name}: {desk.traded}{led}, {span}, model {desk.model}"
     try:
         plan(desk)
-    except RunError as error:
+    except UserError as error:
         return Finding("desk", "fault", str(error))
     return Finding("desk", "ok", told)
 

@@ -15,9 +15,9 @@ from assets.curves.picture import curves_picture
 from assets.curves.rivals import scores
 from assets.curves.schema import CurveModel, CurveStatistics, ModelScores, Predictions
 from assets.curves.statistics import session_statistics
-from assets.curves.window import read_window
+from assets.curves.window import check_series, read_window
 from assets.desk import Desk
-from assets.features.indicators import indicators
+from assets.features.chosen import desk_indicators, series_seen
 from assets.lake import Lake
 from assets.shell import OWNERS, contract_check, told
 
@@ -40,14 +40,16 @@ def curve_statistics(desk: Desk) -> dg.AssetsDefinition:
     def asset(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         session = dt.date.fromisoformat(context.partition_key)
         with told():
-            why_not = "no session" if calendar.window(market, session) is None else _damage(desk, lake, session)
-            if why_not:
+            hours = calendar.window(market, session)
+            why_not = _damage(desk, lake, session) if hours else "no session"
+            if why_not or hours is None:
                 lake.write("curve_statistics", CurveStatistics.empty(), CurveStatistics, market=market, session=session)
                 return dg.MaterializeResult(metadata={"session": why_not})
-            chosen = indicators(desk.leaders)
+            chosen = desk_indicators(desk)
             features = lake.read("feature_table", columns=[*(i.name for i in chosen), "label"], market=market, session=session)
             statistics = session_statistics(features, chosen, horizon_ns=desk.horizon_ns)
-            lake.write("curve_statistics", statistics.to_frame(), CurveStatistics, market=market, session=session)
+            [seen] = series_seen(desk, [hours.close_ns])
+            lake.write("curve_statistics", statistics.to_frame(seen), CurveStatistics, market=market, session=session)
         return dg.MaterializeResult(metadata={"rows": statistics.rows, "label_square": statistics.label_square})
 
     return asset
@@ -82,7 +84,8 @@ def curve_model(desk: Desk) -> dg.AssetsDefinition:
         with told():
             window = calendar.training_sessions(period)
             parts = list(read_window(lake, market, window).values())
-            model = fit(parts, indicators(desk.leaders), horizon_ns=desk.horizon_ns, first_session=window[0], last_session=window[-1])
+            check_series(desk, lake, window)
+            model = fit(parts, desk_indicators(desk), horizon_ns=desk.horizon_ns, first_session=window[0], last_session=window[-1])
             lake.write("curve_model", model, CurveModel, market=market, period=period)
         facts = model.select("passes", "step", "lambda_max", "residual", "r2_train", "r2_held_out").row(0, named=True)
         figures = {name: float(value) for name, value in facts.items() if value is not None}
@@ -145,7 +148,7 @@ def model_scores(desk: Desk) -> dg.AssetsDefinition:
     )
     def asset(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         period = dt.date.fromisoformat(context.partition_key)
-        chosen = indicators(desk.leaders)
+        chosen = desk_indicators(desk)
 
         def read(session: dt.date) -> pl.DataFrame:
             return lake.read("feature_table", columns=[*(i.name for i in chosen), "label"], market=market, session=session)

@@ -14,6 +14,7 @@ class CurveStatistics(pa.DataFrameModel):
     indicator: str
     bucket: pl.Int16 = pa.Field(ge=0)
     version: str = pa.Field(description="Of indicators, edges and horizon; sums add only over equal versions")
+    series: str = pa.Field(description="Fingerprint of the user's own tables as far as the session knew them; empty without such tables")
     count: pl.Int64 = pa.Field(ge=0)
     label_sum: pl.Float64 = pa.Field(description="Sum of s * label over the bucket")
     label_square: pl.Float64 = pa.Field(ge=0, description="Sum of label squared over the whole session, repeated in each row")

@@ -176,8 +176,11 @@ class Statistics:
         digest.update(self.label_sum.tobytes())
         return digest.hexdigest()
 
-    def to_frame(self) -> pl.DataFrame:
-        """As rows of `curve_statistics`, in the design's order; a row's gram ends with its own column."""
+    def to_frame(self, series: str = "") -> pl.DataFrame:
+        """As rows of `curve_statistics`, in the design's order; a row's gram ends with its own column.
+
+        series: fingerprint of the user's own tables as the session knew them.
+        """
         size = len(self.label_sum)
         gram = self.gram.astype(_STORED)
         ends = np.arange(size + 1) * np.arange(1, size + 2) // 2
@@ -186,6 +189,7 @@ class Statistics:
                 "indicator": np.repeat(self.names, BUCKETS),
                 "bucket": np.tile(np.arange(BUCKETS, dtype=np.int16), len(self.names)),
                 "version": np.repeat(self.version, size),
+                "series": np.repeat(series, size),
                 "count": self.count,
                 "label_sum": self.label_sum,
                 "label_square": np.full(size, self.label_square),

@@ -9,7 +9,7 @@ import polars as pl
 from assets.calendar import Calendar
 from assets.desk import Desk
 from assets.features.build import build
-from assets.features.indicators import indicators
+from assets.features.chosen import desk_indicators, desk_series
 from assets.features.schema import contract
 from assets.lake import Lake
 from assets.shell import OWNERS, contract_check, told
@@ -21,7 +21,7 @@ CODE_VERSION: Final = "1"
 def feature_table(desk: Desk) -> dg.AssetsDefinition:
     """The traded market's `feature_table`, from its own books and trades and every leader's."""
     market, calendar, lake = desk.traded, Calendar(desk), Lake(desk.lake)
-    kept = contract([indicator.name for indicator in indicators(desk.leaders)])
+    kept = contract([indicator.name for indicator in desk_indicators(desk)])
 
     @dg.asset(
         key=[market, "feature_table"],
@@ -51,6 +51,8 @@ def feature_table(desk: Desk) -> dg.AssetsDefinition:
                 horizon_ns=desk.horizon_ns,
                 open_ns=window.open_ns,
                 close_ns=window.close_ns,
+                chosen=desk_indicators(desk),
+                series=desk_series(desk),
             )
             lake.write("feature_table", table, kept, market=market, session=session)
         return dg.MaterializeResult(metadata=_facts(table))
@@ -60,7 +62,7 @@ def feature_table(desk: Desk) -> dg.AssetsDefinition:
 
 def checks(desk: Desk, market: str) -> list[dg.AssetChecksDefinition]:
     """The contract of the published partition, indicators included, held again for the record."""
-    kept = contract([indicator.name for indicator in indicators(desk.leaders)])
+    kept = contract([indicator.name for indicator in desk_indicators(desk)])
     return [contract_check(desk, market, "feature_table", kept, "session")]
 
 

@@ -14,7 +14,7 @@ from assets.calendar import Calendar
 from assets.curves.model import cross_fitted, predict
 from assets.curves.window import read_window
 from assets.desk import Desk
-from assets.features.indicators import indicators
+from assets.features.chosen import desk_indicators
 from assets.fills.errors import FillsError
 from assets.fills.replay import Session, make_session
 from assets.fills.tape import make_tape
@@ -39,7 +39,7 @@ def read_training_sessions(desk: Desk, lake: Lake, period: dt.date) -> list[Sess
         CurvesError: sessions of the window have no `curve_statistics`; the message names them.
         LakeError: another table of a session is not in the lake.
     """
-    market, calendar, chosen = desk.traded, Calendar(desk), indicators(desk.leaders)
+    market, calendar, chosen = desk.traded, Calendar(desk), desk_indicators(desk)
     statistics = read_window(lake, market, calendar.training_sessions(period))
     folds = _folds(list(statistics))
     if len(folds) < 2:

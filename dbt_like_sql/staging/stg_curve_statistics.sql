@@ -9,6 +9,7 @@ renamed as (
         indicator,
         bucket,
         version,
+        series,
         count as rows_in_bucket,
         label_sum as label_sum_ticks,
         label_sum / nullif(count, 0) as label_mean_ticks,

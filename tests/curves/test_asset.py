@@ -12,7 +12,7 @@ from assets.curves import asset
 from assets.curves.rivals import RIVALS
 from assets.curves.schema import CurveStatistics
 from assets.curves.statistics import session_statistics
-from assets.desk import Desk, Market
+from assets.desk import Desk, Indicators, Market, OwnSeries
 from assets.features.indicators import indicators
 from assets.features.schema import FeatureTable
 from assets.lake import Lake
@@ -36,7 +36,7 @@ def desk(tmp_path) -> Desk:
 def lake(desk, monkeypatch) -> Lake:
     """Feature tables of two weeks, of five indicators in which only the first knows of the label; the costly rival stays at home."""
     few = indicators(desk.leaders)[:5]
-    monkeypatch.setattr(asset, "indicators", lambda leaders: few)
+    monkeypatch.setattr(asset, "desk_indicators", lambda desk: few)
     monkeypatch.delitem(RIVALS, "gradient_boosting")
     lake = Lake(desk.lake)
     for k, session in enumerate(Calendar(desk).sessions()):
@@ -71,7 +71,7 @@ def statistics(desk, lake, sessions=None):
     """What `curve_statistics` writes, without Dagster: the first test holds the asset to the same."""
     for session in sessions or Calendar(desk).sessions():
         features = lake.read("feature_table", market="FLW", session=session)
-        sums = session_statistics(features, asset.indicators(()), horizon_ns=desk.horizon_ns).to_frame()
+        sums = session_statistics(features, asset.desk_indicators(desk), horizon_ns=desk.horizon_ns).to_frame()
         closed = Calendar(desk).window("FLW", session) is None
         lake.write("curve_statistics", sums.clear() if closed else sums, CurveStatistics, market="FLW", session=session)
 
@@ -162,3 +162,16 @@ def test_a_holiday_has_partitions_without_rows_and_the_window_passes_over_it(des
     run(asset.curve_model(closed), PERIOD)
     run(asset.model_scores(closed), PERIOD)
     assert lake.read("model_scores", market="FLW", period=PERIOD)["rows_test"].unique().to_list() == [4 * (ROWS - 100)]
+
+
+def test_sums_of_a_table_that_was_corrected_in_hindsight_train_no_model(desk, lake, tmp_path):
+    table = tmp_path / "mood.csv"
+    table.write_text("ts_event,score\n1000000000,3.0\n")
+    mood = OwnSeries(path=table, value="score", delay_seconds=1)
+    moody = desk.model_copy(update={"indicators": Indicators(series={"mood": mood})})
+    for session in Calendar(desk).training_sessions(PERIOD):
+        run(asset.curve_statistics(moody), session)
+    run(asset.curve_model(moody), PERIOD)
+    table.write_text("ts_event,score\n1000000000,4.0\n")
+    with pytest.raises(AssertionError, match=r"the desk's own series \(mood\) have changed in what 2026-08-31, 2026-09-01"):
+        run(asset.curve_model(moody), PERIOD)

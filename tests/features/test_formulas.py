@@ -154,7 +154,10 @@ def test_names_are_fit_for_sql():
         (lambda: imbalance.Skew(tau=1.0), "indicator skew takes no tau: it takes no parameter"),
         (lambda: flow.OrderFlow(tau=0.001), "indicator ofi: tau must be from 0.01 to 3600 s, not 0.001"),
         (lambda: imbalance.Vamp(levels=11), "indicator vamp: levels must be from 1 to 10 levels, not 11"),
-        (lambda: indicators(["LDR", "Ldr"]), "two indicators are named ldr_gap_2s: rename one of the leaders LDR, Ldr"),
+        (
+            lambda: indicators(["LDR", "Ldr"]),
+            "two indicators are named ldr_gap_2s: take one out of the desk's indicators, or rename one of the leaders LDR, Ldr",
+        ),
     ],
 )
 def test_a_wrong_parameter_is_named(wrong, sentence):

@@ -51,7 +51,7 @@ def records(hand, opens: int) -> pl.DataFrame:
 def lake(desk, hand, monkeypatch) -> Lake:
     """Two weeks of records and features of three indicators, of which the first has an opinion."""
     few = indicators(desk.leaders)[:3]
-    monkeypatch.setattr(window, "indicators", lambda leaders: few)
+    monkeypatch.setattr(window, "desk_indicators", lambda desk: few)
     lake, calendar = Lake(desk.lake), Calendar(desk)
     for k, session in enumerate(calendar.sessions()):
         hours = calendar.window("FLW", session)
@@ -123,7 +123,7 @@ def test_each_training_session_is_predicted_by_curves_that_did_not_see_it(desk, 
     day = dt.date(2026, 9, 2)
     features = lake.read("feature_table", market="FLW", session=day)
     opposite = pl.concat([features.with_columns(label=-pl.col("label"))] * 50)
-    sums = session_statistics(opposite, window.indicators(()), horizon_ns=desk.horizon_ns).to_frame()
+    sums = session_statistics(opposite, window.desk_indicators(desk), horizon_ns=desk.horizon_ns).to_frame()
     lake.write("curve_statistics", sums, CurveStatistics, market="FLW", session=day)
     sessions = window.read_training_sessions(desk, lake, PERIOD)
     labels = [lake.read("feature_table", market="FLW", session=each)["label"] for each in Calendar(desk).training_sessions(PERIOD)]

@@ -240,6 +240,16 @@ def test_a_desk_on_which_no_session_is_traded_is_a_fault(tmp_path: Path) -> None
     assert "set last_session to 2026-09-18 or later, or training_sessions to fewer" in found["desk"][1]
 
 
+def test_an_indicator_that_does_not_exist_is_told_before_any_work(tmp_path: Path) -> None:
+    path = desk_with(tmp_path, "[source]", '[indicators]\nown = ["ofl"]\n\n[source]')
+    code, _, err = run("demo", "--desk", str(path))
+    assert code == 1
+    assert "no indicator is called 'ofl': did you mean ofi?" in err
+    code, found = findings(path)
+    assert (code, found["desk"][0]) == (1, "fault")
+    assert not (tmp_path / "var").exists()
+
+
 def test_four_weeks_are_the_sum_of_their_runs_over_the_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "desk.toml"
     path.write_text(DEFAULT.read_text())

@@ -9,7 +9,7 @@ from assets.features.errors import FeaturesError
 from assets.features.indicators import external, flow, imbalance, motion
 from assets.features.indicators.base import CLASSES, Indicator
 
-__all__ = ["CLASSES", "Indicator", "catalogue", "external", "flow", "grid", "imbalance", "indicators", "motion"]
+__all__ = ["CLASSES", "Indicator", "catalogue", "distinct", "external", "flow", "grid", "imbalance", "indicators", "motion"]
 
 
 def indicators(leaders: Sequence[str]) -> list[Indicator]:
@@ -23,7 +23,7 @@ def indicators(leaders: Sequence[str]) -> list[Indicator]:
     own = [cls("", **values) for cls in CLASSES for values in cls.defaults]
     of_leaders = [cls(leader, **values) for leader in leaders for cls in CLASSES for values in cls.leader_defaults]
     chosen = own + of_leaders
-    _distinct(chosen, leaders)
+    distinct(chosen, leaders)
     return chosen
 
 
@@ -35,7 +35,7 @@ def catalogue(leaders: Sequence[str]) -> list[Indicator]:
     found = [
         cls(leader, **values) for leader in ("", *leaders) for cls in CLASSES for values in cls.settings if leader or not cls.needs_leader
     ]
-    _distinct(found, leaders)
+    distinct(found, leaders)
     return found
 
 
@@ -44,8 +44,14 @@ def grid(leaders: Sequence[str]) -> dict[str, tuple[float, float]]:
     return {indicator.name: (indicator.lo, indicator.hi) for indicator in indicators(leaders)}
 
 
-def _distinct(chosen: Sequence[Indicator], leaders: Sequence[str]) -> None:
+def distinct(chosen: Sequence[Indicator], leaders: Sequence[str]) -> None:
+    """Refuse two indicators of one name.
+
+    Raises:
+        FeaturesError: names it.
+    """
     names = [indicator.name for indicator in chosen]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise FeaturesError(f"two indicators are named {twice[0]}: rename one of the leaders {', '.join(leaders)}")
+        led = f", or rename one of the leaders {', '.join(leaders)}" if leaders else ""
+        raise FeaturesError(f"two indicators are named {twice[0]}: take one out of the desk's indicators{led}")

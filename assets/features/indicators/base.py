@@ -188,6 +188,8 @@ class Indicator:
             elif not taken[name].low <= value <= taken[name].high:
                 low, high, unit = taken[name].low, taken[name].high, taken[name].unit
                 raise FeaturesError(f"indicator {self.stem}: {name} must be from {low:g} to {high:g} {unit}, not {value:g}")
+        if self.levels != int(self.levels):
+            raise FeaturesError(f"indicator {self.stem}: levels must be a whole number, not {self.levels:g}")
 
     @property
     def name(self) -> str:
