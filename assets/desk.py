@@ -92,6 +92,7 @@ class Trading(_Part):
     order_size: int = Field(1, ge=1)
     daily_loss_limit: Decimal = Field(Decimal(1000), gt=0, description="Currency; reaching it flattens and stops the session")
     tuning_trials: int = Field(24, ge=1, description="Policy settings tried on the training sessions of a period")
+    min_pnl_per_contract: Decimal = Field(Decimal(0), ge=0, description="Currency that a setting must have earned a contract to be chosen")
     tuning_backend: Literal["serial", "processes", "ray"] = Field("serial", description="Where a trial's sessions are replayed")
 
     @property

@@ -18,7 +18,10 @@ from assets.calendar import Calendar
 from assets.curves.schema import CurveModel, ModelScores, Predictions
 from assets.desk import NS, PRICE_UNIT, Desk
 from assets.features.schema import contract
-from assets.fills.schema import Equity, Fills, Orders, QuotingPolicy, TuningTrials
+from assets.fills.policy import Policy
+from assets.fills.replay import Outcome
+from assets.fills.schema import Equity, Fills, Orders, QuotingPolicy, TrialSessions, TuningTrials
+from assets.fills.tune import Search
 from assets.lake import Lake
 from assets.reports.session import SessionTables
 from pipelines.layers import LAYERS
@@ -212,19 +215,13 @@ def _write_models(desk: Desk, lake: Lake, period: dt.date) -> None:
     random = np.random.default_rng(period.toordinal())
     keys: Any = {"market": desk.traded, "period": period}
     lake.write("curve_model", _curves(period), CurveModel, **keys)
-    trials = desk.trading.tuning_trials
-    earned = random.normal(0, 100, trials)
-    best = int(earned.argmax())
-    chosen = plausible(
-        QuotingPolicy,
-        1,
-        trial=[best],
-        trials=[trials],
-        net_pnl_train=[earned[best]],
-        **{name: [day] for name, day in _window(period).items()},
-    )
-    tried = plausible(TuningTrials, trials, trial=range(trials), net_pnl=earned, contracts=random.integers(50, 900, trials))
-    lake.write("tuning_trials", tried, TuningTrials, **keys)
+    window = Calendar(desk).training_sessions(period)
+    earned = random.normal(0, 100 * PRICE_UNIT, (desk.trading.tuning_trials, len(window))).astype(int).tolist()
+    outcomes = [[Outcome(net, 40, 400, 360, 0) for net in trial] for trial in earned]
+    tried = Search([Policy()] * len(earned), outcomes, window)
+    lake.write("tuning_trials", tried.trials(), TuningTrials, **keys)
+    lake.write("trial_sessions", tried.by_session(), TrialSessions, **keys)
+    chosen = tried.winner(0.0).with_columns(**{name: pl.lit(day) for name, day in _window(period).items()})
     lake.write("quoting_policy", chosen, QuotingPolicy, **keys)
     names, scores = ["curves", "ridge", "trees", "zero"], np.append(random.uniform(-0.01, 0.05, 3), 0.0)
     told = plausible(ModelScores, 4, model=names, r2=scores, mse=1 - scores, r2_train=scores + 0.01, rank_correlation=scores * 5)

@@ -15,7 +15,7 @@ import polars as pl
 from assets.books.schema import BookQuality, CleanBooks, Quarantine, Trades
 from assets.curves.schema import CurveModel, CurveStatistics, ModelScores, Predictions
 from assets.features.schema import FeatureTable
-from assets.fills.schema import Equity, Fills, Orders, QuotingPolicy, TuningTrials
+from assets.fills.schema import Equity, Fills, Orders, QuotingPolicy, TrialSessions, TuningTrials
 from assets.reports.schema import PerformanceReport
 from assets.ticks.schema import RawTicks, Recording, TradingHalts
 
@@ -76,6 +76,7 @@ LAYERS: Final[Mapping[str, Layer]] = {
         Layer("model_scores", ModelScores, "period", "model_scores"),
         Layer("quoting_policy", QuotingPolicy, "period", "quoting_policy"),
         Layer("tuning_trials", TuningTrials, "period", "quoting_policy"),
+        Layer("trial_sessions", TrialSessions, "period", "quoting_policy"),
         Layer("orders", Orders, "session", "simulated_fills", big=True),
         Layer("fills", Fills, "session", "simulated_fills"),
         Layer("equity", Equity, "session", "simulated_fills", big=True),

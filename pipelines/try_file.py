@@ -22,10 +22,11 @@ from assets.curves.statistics import Statistics, session_statistics
 from assets.desk import NS, PRICE_UNIT, Market, Trading, UserError
 from assets.features.build import build
 from assets.features.indicators import Indicator, indicators
-from assets.fills.replay import Session, make_session
+from assets.fills.backends import open_backend
+from assets.fills.replay import Session, make_rules, make_session
 from assets.fills.simulate import Simulation, simulate
 from assets.fills.tape import make_tape
-from assets.fills.tune import policy_of, tune, winner
+from assets.fills.tune import policy_of, search
 from assets.reports.session import SessionTables, write_try_page
 from assets.ticks.dbn import read_metadata, stream_records, until_damage
 from assets.ticks.reference import Definition, read_definition
@@ -109,7 +110,8 @@ def try_file(file: Path, definition: Path | None, out: Path, *, fee: Decimal = D
     sums = {day + dt.timedelta(days=k): _sums(part, chosen) for k, part in enumerate(parts)}
     model = fit(list(sums.values()), chosen, horizon_ns=HORIZON_NS, first_session=day, last_session=day)
     learning = _tuning_session(train, parts, sums, chosen, records, market, Window(first, middle - HORIZON_NS))
-    policy = winner(tune([learning], market=market, trading=trading))
+    with open_backend("serial", [(learning, make_rules(market, trading, learning))], 1) as replays:
+        policy = search(replays, [day], trading).winner(float(trading.min_pnl_per_contract))
     moves = test.select("ts_event", "row", pl.Series("prediction", predict(model, test)), "label")
     window = Window(middle, last)
     signal = moves["ts_event"].to_numpy(), moves["prediction"].to_numpy()

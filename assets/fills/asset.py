@@ -9,10 +9,10 @@ import polars as pl
 from assets.calendar import Calendar
 from assets.desk import PRICE_UNIT, Desk
 from assets.fills.account import faults
-from assets.fills.schema import Equity, Fills, Orders, QuotingPolicy, TuningTrials
+from assets.fills.schema import Equity, Fills, Orders, QuotingPolicy, TrialSessions, TuningTrials
 from assets.fills.simulate import nothing, simulate
-from assets.fills.tune import policy_of, tune, winner
-from assets.fills.window import read_records, read_training_sessions
+from assets.fills.tune import policy_of, search
+from assets.fills.window import open_search, read_records, read_training_sessions
 from assets.lake import Lake, LakeError
 from assets.shell import OWNERS, contract_check, told
 
@@ -41,12 +41,16 @@ def quoting_policy(desk: Desk) -> dg.AssetsDefinition:
         period = dt.date.fromisoformat(context.partition_key)
         with told():
             sessions = read_training_sessions(desk, lake, period)
-            trials = tune(sessions, market=desk.markets[market], trading=desk.trading, workers=desk.workers)
+            with open_search(desk, period, sessions) as replays:
+                tried = search(replays, list(sessions), desk.trading)
             window = calendar.training_sessions(period)
-            best = winner(trials).with_columns(first_session=pl.lit(window[0]), last_session=pl.lit(window[-1]))
-            lake.write("tuning_trials", trials, TuningTrials, market=market, period=period)
+            best = tried.winner(float(desk.trading.min_pnl_per_contract))
+            best = best.with_columns(first_session=pl.lit(window[0]), last_session=pl.lit(window[-1]))
+            lake.write("tuning_trials", tried.trials(), TuningTrials, market=market, period=period)
+            lake.write("trial_sessions", tried.by_session(), TrialSessions, market=market, period=period)
             lake.write("quoting_policy", best, QuotingPolicy, market=market, period=period)
-        return dg.MaterializeResult(metadata=best.select(pl.selectors.numeric().cast(pl.Float64)).row(0, named=True))
+        figures = best.select(pl.selectors.numeric().cast(pl.Float64)).row(0, named=True)
+        return dg.MaterializeResult(metadata={name: value for name, value in figures.items() if value is not None})
 
     return asset
 
@@ -107,6 +111,7 @@ def checks(desk: Desk, market: str) -> list[dg.AssetChecksDefinition]:
     return [
         contract_check(desk, market, "quoting_policy", QuotingPolicy, "period"),
         contract_check(desk, market, "tuning_trials", TuningTrials, "period", asset="quoting_policy"),
+        contract_check(desk, market, "trial_sessions", TrialSessions, "period", asset="quoting_policy"),
         contract_check(desk, market, "orders", Orders, "traded", asset="simulated_fills"),
         contract_check(desk, market, "fills", Fills, "traded", asset="simulated_fills"),
         contract_check(desk, market, "equity", Equity, "traded", asset="simulated_fills"),

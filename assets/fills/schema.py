@@ -62,7 +62,7 @@ class QuotingPolicy(pa.DataFrameModel):
     """`quoting_policy`: the settings chosen for a period, one row."""
 
     trial: pl.Int32 = pa.Field(ge=0, description="The winner among `tuning_trials`")
-    trials: pl.Int32 = pa.Field(ge=1)
+    trials: pl.Int32 = pa.Field(ge=1, description="Settings that were tried")
     threshold: pl.Float64 = pa.Field(description="An order stands where the score, in ticks, is above this")
     prediction_weight: pl.Float64
     level_weight: pl.Float64
@@ -70,6 +70,13 @@ class QuotingPolicy(pa.DataFrameModel):
     behind_weight: pl.Float64
     hysteresis: pl.Float64 = pa.Field(ge=0, description="An order once sent stays until its score is this much below the threshold")
     net_pnl_train: pl.Float64 = pa.Field(description="Currency, on the training sessions")
+    sharpe_train: pl.Float64 = pa.Field(nullable=True, description="Of the training sessions, a session; null where it did not trade")
+    dsr: pl.Float64 = pa.Field(
+        nullable=True, ge=0, le=1, description="Deflated Sharpe: probability that it is above zero, given all that was tried"
+    )
+    pbo: pl.Float64 = pa.Field(
+        nullable=True, ge=0, le=1, description="Probability of backtest overfitting of the search; 0.5 where there is nothing to find"
+    )
     first_session: pl.Date = pa.Field(description="First of the training window")
     last_session: pl.Date
 
@@ -86,4 +93,14 @@ class TuningTrials(pa.DataFrameModel):
     hysteresis: pl.Float64 = pa.Field(ge=0, description="An order once sent stays until its score is this much below the threshold")
     net_pnl: pl.Float64 = pa.Field(description="Currency")
     contracts: pl.Int64 = pa.Field(ge=0)
-    pnl_per_contract: pl.Float64 = pa.Field(nullable=True)
+    pnl_per_contract: pl.Float64 = pa.Field(nullable=True, description="net_pnl / contracts; null where it did not trade")
+    sharpe: pl.Float64 = pa.Field(nullable=True, description="Of the training sessions, a session; null where it did not trade")
+
+
+class TrialSessions(pa.DataFrameModel):
+    """`trial_sessions`: what each setting tried for a period earned on each training session."""
+
+    trial: pl.Int32 = pa.Field(ge=0)
+    session: pl.Date = pa.Field(description="Trade date, within the training window")
+    net_pnl: pl.Float64 = pa.Field(description="Currency")
+    contracts: pl.Int64 = pa.Field(ge=0)

@@ -1,22 +1,29 @@
 """Choosing the policy of a period: many settings traded on the training sessions, the best net P&L wins.
 
-The search is Optuna's TPE, seeded, one suggestion after another: the same sessions give the same trials
-wherever they are run. Trial 0 stands aside, so a desk that nothing pays for does not trade; trial 1 is
-the policy's default. Every trial is kept: the winner is the best of many, and what that flatters can only
-be told by who knows how many.
+The search is Optuna's TPE, seeded, in batches of a fixed size: the same sessions give the same trials wherever and
+by however many workers they are replayed. Trial 0 stands aside, so a desk that nothing pays for does not trade; trial 1
+is the policy's default. Every trial is kept, session by session: the winner is the best of many, and what that
+flatters can only be told by who knows what the others did.
+
+P&L a contract is the second goal, as a floor: a setting that earned less than `min_pnl_per_contract` is not chosen, and the
+search is told its net P&L less what it lacks.
 """
 
+import datetime as dt
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 
+import numpy as np
 import optuna
 import polars as pl
 
-from assets.desk import PRICE_UNIT, Market, Trading
-from assets.fills.backends import open_backend
+from assets.desk import PRICE_UNIT, Trading
 from assets.fills.errors import FillsError
+from assets.fills.evidence import deflated_sharpe, overfitting_probability, sharpe
+from assets.fills.journal import Replays
 from assets.fills.policy import Policy
-from assets.fills.replay import Session, make_rules
+from assets.fills.replay import Outcome
 
 STAND_ASIDE: Final = Policy(threshold=1000.0)
 """No score reaches a thousand ticks."""
@@ -33,56 +40,97 @@ RANGES: Final[dict[str, tuple[float, float]]] = {
 of 1, so a threshold is about the predicted move for which one would quote: more than a tick is hardly ever predicted
 ten seconds ahead. A queue ahead is never welcome and one behind never feared, so their signs are fixed."""
 
+BATCH: Final = 8
+"""Trials suggested before any of them is known, so that they can be replayed in one pass and side by side. Fixed, and not the number
+of workers, or the search would depend on the machine."""
+
 _SEED: Final = 0
 """Of the sampler; the sessions make the difference between periods, the seed does not."""
 
 
-def tune(sessions: Sequence[Session], *, market: Market, trading: Trading, workers: int = 1) -> pl.DataFrame:
-    """Rows of `tuning_trials`, in the order in which they were tried.
+@dataclass(frozen=True)
+class Search:
+    """Every setting tried on a period's training sessions, and what came of it."""
+
+    policies: list[Policy]
+    outcomes: list[list[Outcome]]
+    """By trial, then by session."""
+    sessions: list[dt.date]
+
+    @property
+    def net_pnl(self) -> np.ndarray:
+        """float64[sessions, trials], currency."""
+        return np.array([[outcome.net_pnl / PRICE_UNIT for outcome in trial] for trial in self.outcomes]).T
+
+    def trials(self) -> pl.DataFrame:
+        """Rows of `tuning_trials`, in the order in which they were tried."""
+        rows = []
+        for number, (policy, outcomes) in enumerate(zip(self.policies, self.outcomes, strict=True)):
+            net, contracts = _sums(outcomes)
+            ratio = sharpe(self.net_pnl[:, number])
+            rows.append(
+                {"trial": number, **policy._asdict(), "net_pnl": net, "contracts": contracts}
+                | {"pnl_per_contract": net / contracts if contracts else None, "sharpe": ratio}
+            )
+        return pl.DataFrame(rows, schema_overrides={"trial": pl.Int32, "pnl_per_contract": pl.Float64, "sharpe": pl.Float64})
+
+    def by_session(self) -> pl.DataFrame:
+        """Rows of `trial_sessions`, by trial and session."""
+        rows = [
+            (number, session, outcome.net_pnl / PRICE_UNIT, outcome.contracts)
+            for number, outcomes in enumerate(self.outcomes)
+            for session, outcome in zip(self.sessions, outcomes, strict=True)
+        ]
+        return pl.DataFrame(rows, {"trial": pl.Int32, "session": pl.Date, "net_pnl": pl.Float64, "contracts": pl.Int64}, orient="row")
+
+    def winner(self, floor: float) -> pl.DataFrame:
+        """The row of `quoting_policy`: of the trials with that P&L a contract the best net P&L, of equals the one that trades least.
+
+        Standing aside has no contracts and is always allowed.
+        """
+        trials = self.trials()
+        allowed = trials.filter(pl.col("pnl_per_contract").is_null() | (pl.col("pnl_per_contract") >= floor))
+        best = allowed.sort(["net_pnl", "contracts", "trial"], descending=[True, False, False]).head(1)
+        pnl = self.net_pnl
+        return best.select(
+            "trial",
+            pl.lit(trials.height, pl.Int32).alias("trials"),
+            *Policy._fields,
+            pl.col("net_pnl").alias("net_pnl_train"),
+            pl.col("sharpe").alias("sharpe_train"),
+            pl.lit(deflated_sharpe(pnl[:, best["trial"][0]], list(pnl.T)), pl.Float64).alias("dsr"),
+            pl.lit(overfitting_probability(pnl), pl.Float64).alias("pbo"),
+        )
+
+
+def search(replays: Replays, sessions: Sequence[dt.date], trading: Trading) -> Search:
+    """Try `tuning_trials` settings on the training sessions.
 
     Args:
-        sessions: training sessions, each with predictions of a model that was fitted without it.
-        market, trading: tick, fees, delays and limits.
-        workers: processes that a trial's sessions are spread over, where `trading.tuning_backend` is `processes`.
+        replays: each session with predictions of a model that was fitted without it.
+        sessions: their trade dates, in the order in which `replays` has them.
+        trading: how many trials, and the floor of P&L a contract.
 
     Raises:
-        FillsError: there is no session to try a setting on, or no such backend.
+        FillsError: there is no session to try a setting on.
     """
     if not sessions:
         raise FillsError("there is no training session to tune the policy on: every session of the window is a holiday")
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    sampler = optuna.samplers.TPESampler(seed=_SEED, n_startup_trials=min(10, trading.tuning_trials))
+    sampler = optuna.samplers.TPESampler(seed=_SEED, constant_liar=True)  # suggestions of a batch keep away from one another
     study = optuna.create_study(direction="maximize", sampler=sampler)
-    study.enqueue_trial(_searched(Policy()))
-    rows = []
-    with open_backend(trading.tuning_backend, [(session, make_rules(market, trading, session)) for session in sessions], workers) as replay:
-        for number in range(trading.tuning_trials):
-            if number == 0:
-                policy, trial = STAND_ASIDE, None
-            else:
-                trial = study.ask()
-                policy = Policy(**{name: trial.suggest_float(name, *bounds) for name, bounds in RANGES.items()})
-            outcomes = replay(policy)
-            net = sum(outcome.net_pnl for outcome in outcomes)
-            contracts = sum(outcome.contracts for outcome in outcomes)
-            if trial is not None:
-                study.tell(trial, net / PRICE_UNIT)
-            rows.append(
-                {"trial": number, **policy._asdict(), "net_pnl": net / PRICE_UNIT, "contracts": contracts}
-                | {"pnl_per_contract": net / PRICE_UNIT / contracts if contracts else None}
-            )
-    return pl.DataFrame(rows, schema_overrides={"trial": pl.Int32, "pnl_per_contract": pl.Float64})
-
-
-def winner(trials: pl.DataFrame) -> pl.DataFrame:
-    """The row of `quoting_policy`: the trial with the best net P&L, of equals the one that trades least."""
-    best = trials.sort(["net_pnl", "contracts", "trial"], descending=[True, False, False]).head(1)
-    return best.select(
-        "trial",
-        pl.lit(trials.height, pl.Int32).alias("trials"),
-        *Policy._fields,
-        pl.col("net_pnl").alias("net_pnl_train"),
-    )
+    study.enqueue_trial({name: value for name, value in Policy()._asdict().items() if name in RANGES})
+    policies, outcomes = [STAND_ASIDE], replays([STAND_ASIDE])
+    while len(policies) < trading.tuning_trials:
+        asked = [study.ask() for _ in range(min(BATCH, trading.tuning_trials - len(policies)))]
+        batch = [Policy(**{name: trial.suggest_float(name, *bounds) for name, bounds in RANGES.items()}) for trial in asked]
+        came = replays(batch)
+        for trial, of_sessions in zip(asked, came, strict=True):
+            net, contracts = _sums(of_sessions)
+            study.tell(trial, net - max(0.0, float(trading.min_pnl_per_contract) * contracts - net))
+        policies += batch
+        outcomes += came
+    return Search(policies, outcomes, list(sessions))
 
 
 def policy_of(row: pl.DataFrame) -> Policy:
@@ -90,5 +138,6 @@ def policy_of(row: pl.DataFrame) -> Policy:
     return Policy(**row.select(Policy._fields).row(0, named=True))
 
 
-def _searched(policy: Policy) -> dict[str, float]:
-    return {name: value for name, value in policy._asdict().items() if name in RANGES}
+def _sums(outcomes: Sequence[Outcome]) -> tuple[float, int]:
+    """Net P&L in currency, and contracts, of all sessions together."""
+    return sum(outcome.net_pnl for outcome in outcomes) / PRICE_UNIT, sum(outcome.contracts for outcome in outcomes)

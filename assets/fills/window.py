@@ -5,7 +5,8 @@ policy is not chosen on predictions better than those it will trade on.
 """
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 import polars as pl
 
@@ -15,8 +16,10 @@ from assets.curves.model import cross_fitted, predict
 from assets.curves.window import read_window
 from assets.desk import Desk
 from assets.features.chosen import desk_indicators
+from assets.fills.backends import open_backend
 from assets.fills.errors import FillsError
-from assets.fills.replay import Session, make_session
+from assets.fills.journal import Replays, fingerprint, remembered
+from assets.fills.replay import Session, make_rules, make_session
 from assets.fills.tape import make_tape
 from assets.lake import Lake
 
@@ -31,8 +34,8 @@ def read_records(lake: Lake, market: str, session: dt.date) -> pl.DataFrame:
     return applied(raw, lake.read("quarantine", ["row", "reason"], market=market, session=session))
 
 
-def read_training_sessions(desk: Desk, lake: Lake, period: dt.date) -> list[Session]:
-    """The sessions of a period's training window, in their order; holidays are left out.
+def read_training_sessions(desk: Desk, lake: Lake, period: dt.date) -> dict[dt.date, Session]:
+    """The sessions of a period's training window by trade date, in their order; holidays are left out.
 
     Raises:
         FillsError: there are not two sessions, so that none could be predicted without itself.
@@ -45,7 +48,7 @@ def read_training_sessions(desk: Desk, lake: Lake, period: dt.date) -> list[Sess
     if len(folds) < 2:
         raise FillsError(f"period {period} has {len(folds)} training sessions with data: tuning needs two, to predict each without itself")
     models = cross_fitted(statistics, folds, chosen, horizon_ns=desk.horizon_ns)
-    sessions = []
+    sessions = {}
     for fold, model in zip(folds, models, strict=True):
         for day in fold:
             window = calendar.window(market, day)
@@ -53,7 +56,7 @@ def read_training_sessions(desk: Desk, lake: Lake, period: dt.date) -> list[Sess
                 raise FillsError(f"{market} has statistics for {day}, which its calendar calls a holiday: materialise the session anew")
             features = lake.read("feature_table", ["ts_event", *(i.name for i in chosen)], market=market, session=day)
             tape = make_tape(read_records(lake, market, day), desk.markets[market])
-            sessions.append(make_session(tape, features["ts_event"].to_numpy(), predict(model, features), window))
+            sessions[day] = make_session(tape, features["ts_event"].to_numpy(), predict(model, features), window)
     return sessions
 
 
@@ -63,3 +66,16 @@ def _folds(sessions: Sequence[dt.date]) -> list[list[dt.date]]:
     for session in sessions:
         weeks.setdefault(session - dt.timedelta(days=session.weekday()), []).append(session)
     return list(weeks.values()) if len(weeks) > 1 else [[session] for session in sessions]
+
+
+@contextmanager
+def open_search(desk: Desk, period: dt.date, sessions: Mapping[dt.date, Session]) -> Iterator[Replays]:
+    """Replays of a period's training sessions on the desk's backend, remembered in its home: a search that was killed goes on.
+
+    Raises:
+        FillsError: the backend is not there, or what is found cannot be kept.
+    """
+    ruled = [(session, make_rules(desk.markets[desk.traded], desk.trading, session)) for session in sessions.values()]
+    path = desk.home / "search" / f"{desk.traded}-{period}.jsonl"
+    with open_backend(desk.trading.tuning_backend, ruled, desk.workers) as replays:
+        yield remembered(replays, path, fingerprint(ruled))

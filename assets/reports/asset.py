@@ -12,7 +12,8 @@ from assets.books.schema import BookQuality
 from assets.calendar import Calendar
 from assets.curves.schema import CurveModel, ModelScores
 from assets.desk import Desk
-from assets.fills.schema import Fills, Orders
+from assets.fills.evidence import sharpe
+from assets.fills.schema import Fills, Orders, QuotingPolicy
 from assets.lake import Lake
 from assets.reports.history import DeskTables, desk_page, week_page, weeks
 from assets.reports.origin import explained
@@ -20,14 +21,14 @@ from assets.reports.page import Link, write
 from assets.reports.picture import picture
 from assets.reports.schema import PerformanceReport
 from assets.reports.session import SessionTables, session_page
-from assets.reports.statistics import sessions_a_year, sharpe, weekly_table
+from assets.reports.statistics import sessions_a_year, weekly_table
 from assets.shell import OWNERS, contract_check, told
 from assets.ticks.schema import Recording
 
 CODE_VERSION: Final = "1"
 """Raised with the figures of a report or the look of a page."""
 
-_DESK_INPUTS: Final = ("performance_report", "curve_model", "model_scores", "clean_books")
+_DESK_INPUTS: Final = ("performance_report", "quoting_policy", "curve_model", "model_scores", "clean_books")
 
 
 def performance_report(desk: Desk) -> dg.AssetsDefinition:
@@ -96,7 +97,7 @@ def read_desk(desk: Desk) -> DeskTables:
         provenance=desk.provenance,
         multiplier=desk.markets[desk.traded].multiplier,
         per_year=sessions_a_year(desk),
-        trials=desk.trading.tuning_trials,
+        policies=_all(lake, "quoting_policy", QuotingPolicy, desk.traded, "period"),
         reports=reports,
         fills=_explained_fills(desk, lake, reports["session"].to_list()),
         curves=_all(lake, "curve_model", CurveModel, desk.traded, "period"),

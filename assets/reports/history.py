@@ -8,6 +8,7 @@ from typing import Final
 
 import polars as pl
 
+from assets.fills import evidence
 from assets.reports import figures, statistics
 from assets.reports.page import Card, Exhibit, Link, Page, Section, Table, money, number, percent, plain, render, to_page
 from assets.reports.session import curve_exhibits, headline, importance, lead, origin_queries, origins
@@ -28,8 +29,8 @@ class DeskTables:
     """Currency per point of price and contract."""
     per_year: int
     """Sessions a year, for annual figures."""
-    trials: int
-    """Policy settings that were tried before the one that traded."""
+    policies: pl.DataFrame
+    """Rows of `quoting_policy`, each with its `period` (date)."""
     reports: pl.DataFrame
     """Rows of `performance_report`, each with its `session` (date), sorted."""
     fills: pl.DataFrame
@@ -53,6 +54,7 @@ class DeskTables:
             self,
             reports=self.reports.filter(session),
             fills=self.fills.filter(session),
+            policies=self.policies.filter(period),
             curves=self.curves.filter(period),
             scores=self.scores.filter(period),
             quality=self.quality.filter(session),
@@ -114,7 +116,7 @@ def _cards(tables: DeskTables) -> list[Card]:
     own = [
         Card("Return", percent(net.sum() / base if base else None), "of one contract's worth"),
         Card("Return, held", percent(held / base if base else None), "one contract, flat overnight"),
-        Card("Sharpe, a year", number(2)(statistics.sharpe(net, tables.per_year)), f"{number(3)(statistics.sharpe(net))} a session"),
+        Card("Sharpe, a year", number(2)(evidence.sharpe(net, tables.per_year)), f"{number(3)(evidence.sharpe(net))} a session"),
         Card("Sortino, a year", number(2)(statistics.sortino(net, tables.per_year)), f"{tables.per_year} sessions a year"),
         Card(
             "Drawdown",
@@ -217,14 +219,17 @@ def _luck(tables: DeskTables) -> list[Exhibit | list[Card]]:
     interval = statistics.bootstrap_interval(net, seed=SEED)
     enough = statistics.sessions_to_convince(net)
     mean = float(net.mean()) if len(net) else None
+    policies = tables.policies
+    trials = number()(policies["trials"].max() if policies.height else None)
     toss, deviation = statistics.random_trades(tables.reports)
     by_coin = 1 - NormalDist(toss, deviation).cdf(float(net.sum())) if deviation else None
     between = f"95 %: {money(interval[0])} to {money(interval[1])}" if interval else "too few sessions"
     cards = [
         Card("Mean day", money(mean), between),
         Card("t-statistic", number(2)(statistics.t_statistic(net)), "of the mean day"),
-        Card("True Sharpe above 0", percent(statistics.probabilistic_sharpe(net)), "probability"),
-        Card("Deflated Sharpe", percent(statistics.deflated_sharpe(net, tables.trials)), f"the same, after {tables.trials} trials"),
+        Card("True Sharpe above 0", percent(evidence.probabilistic_sharpe(net)), "probability"),
+        Card("Deflated Sharpe", percent(_median(policies["dsr"])), f"of a winner in training, after {trials} trials; median period"),
+        Card("Overfitting (PBO)", percent(_median(policies["pbo"])), "of the search for it; 50 % where there is nothing to find"),
         Card("A coin does as well", percent(by_coin), "probability"),
         Card("Record to convince", number()(enough), f"sessions, at 95 %; there are {len(net)}"),
     ]
@@ -235,6 +240,11 @@ def _luck(tables: DeskTables) -> list[Exhibit | list[Card]]:
     )
     sql = f"select sum(net_pnl) as net, -sum(fees) as mean, sqrt(sum(trip_square)) as deviation\nfrom performance_report\n{_where(tables)}"
     return [cards, Exhibit("luck", "Random trades", how, figures.luck(tables.reports, tables.unit), sql)]
+
+
+def _median(values: pl.Series) -> float | None:
+    middle = values.median()
+    return middle if isinstance(middle, float) else None
 
 
 def _model(tables: DeskTables) -> list[Exhibit | Table]:

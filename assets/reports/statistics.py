@@ -13,8 +13,7 @@ import numpy as np
 import polars as pl
 
 from assets.desk import Desk
-
-Pnl = np.ndarray[tuple[int], np.dtype[np.float64]]
+from assets.fills.evidence import Pnl, sharpe, sharpe_and_scale
 
 SESSIONS_A_YEAR: Final = 252
 """Sessions of a weekday market in a year, the usual base of an annual Sharpe ratio."""
@@ -26,18 +25,11 @@ BOOTSTRAP_DRAWS: Final = 10_000
 """Resampled histories: the ends of a 95 % interval then move by about 1 % of its width between seeds."""
 
 _NORMAL: Final = NormalDist()
-_EULER_GAMMA: Final = 0.5772156649015329
 
 
 def sessions_a_year(desk: Desk) -> int:
     """The factor that makes a figure of the desk's sessions annual."""
     return DAYS_A_YEAR if desk.every_day else SESSIONS_A_YEAR
-
-
-def sharpe(pnl: Pnl, per_year: int = 1) -> float | None:
-    """Mean over standard deviation (n - 1) of session P&L, times sqrt(per_year); the riskless rate is taken as zero."""
-    deviation = float(np.std(pnl, ddof=1)) if len(pnl) > 1 else 0.0
-    return float(np.mean(pnl)) / deviation * math.sqrt(per_year) if deviation > 0 else None
 
 
 def sortino(pnl: Pnl, per_year: int = 1) -> float | None:
@@ -86,54 +78,12 @@ def bootstrap_interval(pnl: Pnl, *, level: float = 0.95, draws: int = BOOTSTRAP_
     return float(low), float(high)
 
 
-def _standard_error(pnl: Pnl) -> tuple[float, float] | None:
-    """Sharpe per session, and sqrt(1 - g3 SR + (g4 - 1)/4 SR^2), which over sqrt(T - 1) is its standard error (Mertens 2002)."""
-    ratio = sharpe(pnl)
-    if ratio is None:
-        return None
-    centred = pnl - np.mean(pnl)
-    spread = math.sqrt(float(np.mean(centred**2)))
-    skew, kurtosis = (float(np.mean(centred**power)) / spread**power for power in (3, 4))
-    variance = 1 - skew * ratio + (kurtosis - 1) / 4 * ratio**2
-    return (ratio, math.sqrt(variance)) if variance > 0 else None
-
-
-def probabilistic_sharpe(pnl: Pnl, benchmark: float = 0.0) -> float | None:
-    """Probability that the true Sharpe ratio per session is above a benchmark (Bailey and Lopez de Prado 2012).
-
-    Phi((SR - SR0) sqrt(T - 1) / sqrt(1 - g3 SR + (g4 - 1)/4 SR^2)), g4 the raw kurtosis.
-    """
-    estimate = _standard_error(pnl)
-    if estimate is None:
-        return None
-    ratio, scale = estimate
-    return _NORMAL.cdf((ratio - benchmark) * math.sqrt(len(pnl) - 1) / scale)
-
-
-def expected_best_sharpe(trials: int, sessions: int) -> float:
-    """Sharpe per session that the best of N worthless trials is expected to show (Bailey and Lopez de Prado 2014).
-
-    SR0 = sd(SR) ((1 - gamma) z(1 - 1/N) + gamma z(1 - 1/(N e))), with sd(SR) = 1/sqrt(T - 1), its value when
-    nothing is there to be found: the desk keeps what each trial earned, not each trial's P&L by session.
-    """
-    if trials < 2:
-        return 0.0
-    quantile = _NORMAL.inv_cdf
-    best = (1 - _EULER_GAMMA) * quantile(1 - 1 / trials) + _EULER_GAMMA * quantile(1 - 1 / (trials * math.e))
-    return best / math.sqrt(sessions - 1)
-
-
-def deflated_sharpe(pnl: Pnl, trials: int) -> float | None:
-    """Probability that the true Sharpe ratio is above zero, given that this is the best of so many trials."""
-    return probabilistic_sharpe(pnl, expected_best_sharpe(trials, len(pnl))) if len(pnl) > 1 else None
-
-
 def sessions_to_convince(pnl: Pnl, level: float = 0.95) -> int | None:
     """Sessions after which a Sharpe ratio like this one is above zero at the given level (minimum track record length).
 
     1 + (1 - g3 SR + (g4 - 1)/4 SR^2) (z / SR)^2, rounded up; None for a Sharpe that is not above zero: no record would do.
     """
-    estimate = _standard_error(pnl)
+    estimate = sharpe_and_scale(pnl)
     if estimate is None or estimate[0] <= 0:
         return None
     ratio, scale = estimate

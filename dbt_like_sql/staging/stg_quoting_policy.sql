@@ -15,6 +15,9 @@ renamed as (
         behind_weight,
         hysteresis as hysteresis_ticks,
         net_pnl_train,
+        sharpe_train,
+        dsr as deflated_sharpe,
+        pbo as overfitting_probability,
         first_session,
         last_session
     from chosen

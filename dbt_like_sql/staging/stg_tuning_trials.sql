@@ -15,7 +15,8 @@ renamed as (
         hysteresis as hysteresis_ticks,
         net_pnl,
         contracts,
-        pnl_per_contract
+        pnl_per_contract,
+        sharpe
     from tried
 )
 

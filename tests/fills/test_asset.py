@@ -96,6 +96,9 @@ def test_a_policy_is_chosen_and_the_session_traded(desk, lake):
     trials = lake.read("tuning_trials", market="FLW", period=PERIOD)
     assert trials.height == best["trials"][0] == 3
     assert best["net_pnl_train"][0] == trials["net_pnl"].max() > 0
+    sessions = lake.read("trial_sessions", market="FLW", period=PERIOD)
+    assert sessions.height == 3 * 5
+    assert sessions.filter(trial=best["trial"][0])["net_pnl"].sum() == pytest.approx(best["net_pnl_train"][0])
     assert best.select("first_session", "last_session").row(0) == (FIRST, dt.date(2026, 9, 4))
 
     mine = [check for check in asset.checks(desk, "FLW") if check.check_key.asset_key.path[-1] == "simulated_fills"]
@@ -125,7 +128,7 @@ def test_each_training_session_is_predicted_by_curves_that_did_not_see_it(desk, 
     opposite = pl.concat([features.with_columns(label=-pl.col("label"))] * 50)
     sums = session_statistics(opposite, window.desk_indicators(desk), horizon_ns=desk.horizon_ns).to_frame()
     lake.write("curve_statistics", sums, CurveStatistics, market="FLW", session=day)
-    sessions = window.read_training_sessions(desk, lake, PERIOD)
+    sessions = window.read_training_sessions(desk, lake, PERIOD).values()
     labels = [lake.read("feature_table", market="FLW", session=each)["label"] for each in Calendar(desk).training_sessions(PERIOD)]
     right = [np.corrcoef(session.signal[:1000], label)[0, 1] > 0 for session, label in zip(sessions, labels, strict=True)]
     assert right == [False, False, True, False, False]

@@ -1,5 +1,6 @@
 """Wherever a trial is replayed, it comes to the same."""
 
+import datetime as dt
 import os
 import signal
 
@@ -10,7 +11,7 @@ from assets.fills.backends import open_backend
 from assets.fills.errors import FillsError
 from assets.fills.policy import Policy
 from assets.fills.replay import make_rules, make_session
-from assets.fills.tune import tune
+from assets.fills.tune import search
 
 BUY, SELL = 1, -1
 POLICIES = [Policy(), Policy(threshold=0.1), Policy(level_weight=0.3)]
@@ -39,7 +40,7 @@ def ruled(hand, sessions):
 @pytest.fixture(scope="module")
 def serial(ruled):
     with open_backend("serial", ruled, 1) as replay:
-        outcomes = [replay(policy) for policy in POLICIES]
+        outcomes = replay(POLICIES)
     assert any(outcome.contracts for trial in outcomes for outcome in trial)
     return outcomes
 
@@ -61,14 +62,14 @@ def cluster():
 
 def test_processes_come_to_what_one_process_comes_to(ruled, serial):
     with open_backend("processes", ruled, 2) as replay:
-        assert [replay(policy) for policy in POLICIES] == serial
+        assert replay(POLICIES) == serial
 
 
-def test_a_search_has_the_same_trials_on_any_backend(hand, sessions):
-    trials = [
-        tune(sessions, market=hand.market, trading=Trading(tuning_trials=5, daily_loss_limit=10_000, tuning_backend=name), workers=workers)
-        for name, workers in (("serial", 1), ("processes", 1), ("processes", 2))
-    ]
+def test_a_search_has_the_same_trials_on_any_backend(ruled):
+    trials = []
+    for name, workers in (("serial", 1), ("processes", 1), ("processes", 2)):
+        with open_backend(name, ruled, workers) as replays:
+            trials.append(search(replays, [dt.date(2026, 9, day) for day in (16, 17, 18)], Trading(tuning_trials=11)).trials())
     assert trials[0].equals(trials[1])
     assert trials[0].equals(trials[2])
 
@@ -84,7 +85,7 @@ def test_an_unknown_backend_is_told(ruled):
 @pytest.mark.filterwarnings("ignore")
 def test_two_nodes_of_ray_come_to_the_same(cluster, ruled, serial):
     with open_backend("ray", ruled, 1) as replay:
-        assert [replay(policy) for policy in POLICIES] == serial
+        assert replay(POLICIES) == serial
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -92,11 +93,11 @@ def test_a_worker_and_a_node_that_die_cost_no_trial(cluster, ruled, serial):
     import ray
 
     with open_backend("ray", ruled, 1) as replay:
-        made = [replay(POLICIES[0])]
+        made = replay(POLICIES[:1])
         whoami = ray.remote(lambda: os.getpid())  # noqa: PLW0108  # Ray refuses a builtin
         for pid in set(ray.get([whoami.remote() for _ in range(4)])):
             os.kill(pid, signal.SIGKILL)
-        made.append(replay(POLICIES[1]))
+        made += replay(POLICIES[1:2])
         cluster.remove_node(cluster.list_all_nodes()[-1])
-        made.append(replay(POLICIES[2]))
+        made += replay(POLICIES[2:])
     assert made == serial

@@ -15,12 +15,6 @@ from assets.reports.summary import COLUMNS
 PNL = np.array([10.0, -5.0, 15.0, -20.0, 10.0])
 
 
-def test_sharpe_by_hand():
-    # Mean 2, squared deviations 64 + 49 + 169 + 484 + 64 = 830, over n - 1 = 207.5.
-    assert statistics.sharpe(PNL) == pytest.approx(2 / math.sqrt(207.5))
-    assert statistics.sharpe(PNL, 252) == pytest.approx(2 / math.sqrt(207.5) * math.sqrt(252))
-
-
 def test_sortino_by_hand():
     assert statistics.sortino(PNL) == pytest.approx(2 / math.sqrt((25 + 400) / 5))
 
@@ -42,9 +36,8 @@ def test_a_drawdown_may_begin_at_the_start():
 @pytest.mark.parametrize("pnl", [[], [3.0], [2.0, 2.0, 2.0]])
 def test_too_short_or_too_flat_a_series_has_no_ratio(pnl):
     series = np.array(pnl)
-    for figure in (statistics.sharpe, statistics.t_statistic, statistics.probabilistic_sharpe, statistics.sessions_to_convince):
+    for figure in (statistics.t_statistic, statistics.sessions_to_convince):
         assert figure(series) is None
-    assert statistics.deflated_sharpe(series, 24) is None
 
 
 def test_the_bootstrap_holds_the_mean_and_repeats_itself():
@@ -60,30 +53,11 @@ def test_the_bootstrap_interval_is_as_wide_as_theory_says():
     assert high - low == pytest.approx(2 * 1.96 * pnl.std() / 20, rel=0.03)
 
 
-def test_probabilistic_sharpe_by_hand():
+def test_sessions_to_convince_by_hand():
     # Symmetric series of +-1 around 0.5: skew 0, raw kurtosis 1, so the estimate's scale is exactly 1.
     pnl = np.array([1.5, -0.5] * 8)
     ratio = 0.5 / math.sqrt(16 / 15)
-    assert statistics.probabilistic_sharpe(pnl) == pytest.approx(NormalDist().cdf(ratio * math.sqrt(15)))
     assert statistics.sessions_to_convince(pnl) == math.ceil(1 + (NormalDist().inv_cdf(0.95) / ratio) ** 2)
-
-
-def test_the_expected_best_of_ten_worthless_trials():
-    # (1 - g) z(0.9) + g z(1 - 1/(10 e)) = 0.422784 * 1.281552 + 0.577216 * 1.789286, over sqrt(100).
-    assert statistics.expected_best_sharpe(10, 101) == pytest.approx((0.422784 * 1.281552 + 0.577216 * 1.789286) / 10, rel=1e-4)
-    assert statistics.expected_best_sharpe(1, 101) == 0
-
-
-def test_the_expected_best_is_what_simulation_finds():
-    noise = np.random.default_rng(1).normal(size=(2000, 24, 60))
-    ratios = noise.mean(axis=2) / noise.std(axis=2, ddof=1)
-    assert statistics.expected_best_sharpe(24, 60) == pytest.approx(ratios.max(axis=1).mean(), rel=0.03)
-
-
-def test_more_trials_make_a_sharpe_less_convincing():
-    one, few, many = (statistics.deflated_sharpe(PNL + 4, trials) for trials in (1, 5, 500))
-    assert one == statistics.probabilistic_sharpe(PNL + 4)
-    assert one > few > many
 
 
 def test_a_losing_record_never_convinces():
