@@ -32,13 +32,13 @@ $(READY): pyproject.toml requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	touch $@
 
-# Peers are an extra of their own: the default installation never has them.
+# Peers are an extra of their own: the default installation never has them. Without dependencies, as the lock is whole and overrides a bound (pyproject.toml).
 bench-%: $(READY) .venv/.bench
 	$(BIN)/python -m benchmarks.$*
 
 .venv/.bench: $(READY) requirements-bench.lock
-	$(BIN)/uv pip install --quiet --system-certs --python $(BIN)/python -r requirements-bench.lock \
-	  || $(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-bench.lock
+	$(BIN)/uv pip install --quiet --system-certs --python $(BIN)/python --no-deps -r requirements-bench.lock \
+	  || $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements-bench.lock
 	touch $@
 
 lock:

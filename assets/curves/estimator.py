@@ -193,7 +193,7 @@ class BucketCurves(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         gram, label_sum = accumulate(values, label, self._where)
         names = tuple(column.name for column in self._design)
         sums = Statistics(names, design_version(self._design, 0), gram, label_sum, float(label @ label), len(label))
-        return Session(sums, np.isinf(values).sum(axis=1))
+        return Session(sums, np.array([np.count_nonzero(column) for column in np.isinf(values)]))
 
     def _refit(self, sessions: list["Session"]) -> Self:
         parts = [session.sums for session in sessions]
@@ -243,9 +243,10 @@ def _scale(x: Columns, lo: float | None, hi: float | None) -> tuple[float, float
     size = np.abs(x[(x != 0) & np.isfinite(x)]).astype(np.float64)
     if not size.size:
         size = np.ones(1)
+    low, high = np.quantile(size, [1 / BUCKETS, _TOP]).tolist()
     if hi is None:
-        hi = max(float(np.quantile(size, _TOP)), 2 * (lo or 0))
-    return min(float(np.quantile(size, 1 / BUCKETS)), hi / 2) if lo is None else lo, hi
+        hi = max(high, 2 * (lo or 0))
+    return min(low, hi / 2) if lo is None else lo, hi
 
 
 def _sessions(groups: npt.NDArray[Any]) -> list[list[slice]]:
