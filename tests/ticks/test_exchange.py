@@ -1,6 +1,7 @@
 """What a simulated session must be: reproducible, whole, in order, and silent about the future when alpha is 0."""
 
 import datetime as dt
+import hashlib
 from collections import OrderedDict
 from collections.abc import Callable
 
@@ -28,6 +29,21 @@ def test_the_same_seed_gives_the_same_bytes_and_another_seed_or_day_does_not(ses
     assert [market.records.tobytes() for market in session()] == first
     assert session(seed=2)[0].records.tobytes() != first[0]
     assert session(MONDAY + dt.timedelta(days=1))[0].records.tobytes() != first[0]
+
+
+@pytest.mark.parametrize(
+    ("alpha", "events", "hours", "fingerprints"),
+    [
+        (1.0, 20_000, 1.0, ("482383c104aea8d1", "637c2c5b445b07b9")),
+        (0.0, 3_000, 0.5, ("46a6ecd88d041089", "b2ca05def6b42fed")),
+        (2.0, 60_000, 2.0, ("415fef888e1df543", "9c7330fa8f300618")),
+    ],
+)
+def test_without_an_agent_the_records_are_those_from_before_agents_could_trade(
+    session: Session, alpha: float, events: int, hours: float, fingerprints: tuple[str, str]
+) -> None:
+    made = session(alpha=alpha, events=events, hours=hours)
+    assert tuple(hashlib.sha256(market.records.tobytes()).hexdigest()[:16] for market in made) == fingerprints
 
 
 @pytest.mark.parametrize(("events", "hours"), [(500, 1.0), (20_000, 1.0), (150_000, 6.5), (60_000, 0.5)])

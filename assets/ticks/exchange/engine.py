@@ -13,13 +13,19 @@ normalised by Databento has it:
                                          the aggressor's rest, if it has one and may rest
 
 A level is a price in ticks counted from the book's own base, so that prices index arrays. An order
-is a slot; slots are never reused, so a slot plus the session's first id is its order id.
+is a slot; slots are never reused, so a slot plus the session's first id is its order id. An agent who
+trades beside the flow writes its own number for the order in the `owner` of the slot to come
+(`state[NEXT_SLOT]`) before it submits; the matching knows no owners.
 """
 
 from typing import Final, NamedTuple
 
 import numpy as np
 from numba import njit
+
+kernel = njit(cache=True, _nrt=False)
+"""How the exchange is compiled: nothing in it allocates, so it runs without numba's reference counts, which a tuple of
+arrays would pay at every call."""
 
 BUY: Final = 0
 SELL: Final = 1
@@ -64,6 +70,9 @@ orders, records written, the last sequence number, the time of the current event
 
 _NONE: Final = -1
 
+NOBODY: Final = -1
+"""Owner of the flow's orders."""
+
 ROW_MARGIN: Final = 4096
 """Rows kept free on the tape for the event under way: a driver stops, and its caller asks for a longer tape, before an
 event could run past the end. More than the orders that one sweep can meet."""
@@ -87,6 +96,8 @@ class Exchange(NamedTuple):
     side: np.ndarray  # i64[slots]
     live: np.ndarray  # i64[slots], the live orders in no order, for drawing one at random
     place: np.ndarray  # i64[slots], where in `live`
+    owner: np.ndarray  # i64[slots], the agent's number for its order; NOBODY for the flow's
+    agent: np.ndarray  # i64[levels], orders of the agent
     tape: np.ndarray  # MBO[rows]; price holds the level, order_id the slot, ts_event the driver's clock
 
 
@@ -109,11 +120,13 @@ def new_exchange(levels: int, rows: int) -> Exchange:
         side=zero.copy(),
         live=zero.copy(),
         place=zero.copy(),
+        owner=np.full(rows, NOBODY, np.int64),
+        agent=np.zeros(levels, np.int64),
         tape=np.zeros(rows, MBO),
     )
 
 
-@njit(cache=True)
+@kernel
 def submit(x: Exchange, side: int, level: int, size: int, rests: bool) -> int:
     """Enter an order limited at `level`; what cannot trade rests (or is dropped: fill and kill). Returns the contracts traded."""
     slot = x.state[NEXT_SLOT]
@@ -126,7 +139,7 @@ def submit(x: Exchange, side: int, level: int, size: int, rests: bool) -> int:
     return traded
 
 
-@njit(cache=True)
+@kernel
 def cancel(x: Exchange, slot: int) -> None:
     """Take a live order out of the book."""
     x.state[SEQUENCE] += 1
@@ -134,7 +147,7 @@ def cancel(x: Exchange, slot: int) -> None:
     _remove(x, slot)
 
 
-@njit(cache=True)
+@kernel
 def modify(x: Exchange, slot: int, level: int, size: int) -> bool:
     """Change a live order. Refused (False) where the new price would trade: a crossing order has to be entered anew."""
     side = x.side[slot]
@@ -151,14 +164,14 @@ def modify(x: Exchange, slot: int, level: int, size: int) -> bool:
     return True
 
 
-@njit(cache=True)
+@kernel
 def end_event(x: Exchange) -> None:
     """Close the event: F_LAST on its last record."""
     if x.state[ROWS] > 0:
         x.tape[x.state[ROWS] - 1].flags |= F_LAST
 
 
-@njit(cache=True)
+@kernel
 def _execute(x: Exchange, taker: int, side: int, limit: int, size: int) -> int:
     step, best = (1, x.state[BEST_ASK]) if side == BUY else (-1, x.state[BEST_BID])
     first, left, level = x.state[ROWS], size, best
@@ -190,7 +203,7 @@ def _execute(x: Exchange, taker: int, side: int, limit: int, size: int) -> int:
     return size - left
 
 
-@njit(cache=True)
+@kernel
 def _rest(x: Exchange, slot: int, side: int, level: int, size: int) -> None:
     x.side[slot], x.level[slot], x.size[slot] = side, level, size
     x.before[slot], x.after[slot] = x.tail[level], _NONE
@@ -201,6 +214,7 @@ def _rest(x: Exchange, slot: int, side: int, level: int, size: int) -> None:
     x.tail[level] = slot
     x.volume[level] += size
     x.orders[level] += 1
+    x.agent[level] += x.owner[slot] != NOBODY
     x.live[x.state[LIVE]], x.place[slot] = slot, x.state[LIVE]
     x.state[LIVE] += 1
     if side == BUY:
@@ -209,7 +223,7 @@ def _rest(x: Exchange, slot: int, side: int, level: int, size: int) -> None:
         x.state[BEST_ASK] = min(x.state[BEST_ASK], level)
 
 
-@njit(cache=True)
+@kernel
 def _remove(x: Exchange, slot: int) -> None:
     level = x.level[slot]
     before, after = x.before[slot], x.after[slot]
@@ -223,6 +237,7 @@ def _remove(x: Exchange, slot: int) -> None:
         x.before[after] = before
     x.volume[level] -= x.size[slot]
     x.orders[level] -= 1
+    x.agent[level] -= x.owner[slot] != NOBODY
     x.size[slot] = 0
     x.state[LIVE] -= 1
     moved = x.live[x.state[LIVE]]
@@ -234,7 +249,7 @@ def _remove(x: Exchange, slot: int) -> None:
             x.state[BEST_ASK] += 1
 
 
-@njit(cache=True)
+@kernel
 def _tell(x: Exchange, action: int, side: int, level: int, size: int, slot: int) -> None:
     record = x.tape[x.state[ROWS]]
     record.ts_event = x.state[NOW]

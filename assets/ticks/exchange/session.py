@@ -8,8 +8,9 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from assets.ticks.exchange import flow
-from assets.ticks.exchange.engine import F_BAD_TS_RECV, F_LAST, F_SNAPSHOT, MBO, ROW_MARGIN, ROWS, new_exchange
-from assets.ticks.exchange.parameters import GRID, Parameters, parameters
+from assets.ticks.exchange.engine import F_BAD_TS_RECV, F_LAST, F_SNAPSHOT, MBO, ROW_MARGIN, ROWS, Exchange, new_exchange
+from assets.ticks.exchange.parameters import GRID, parameters
+from assets.ticks.exchange.participants import open_book
 from assets.ticks.exchange.path import Clock, Steps, delayed, draw_steps, merged, session_clock
 
 UNDEF_PRICE: Final = 2**63 - 1
@@ -79,6 +80,63 @@ class Simulated:
     truth: Truth
 
 
+@dataclass(frozen=True)
+class Course:
+    """A market's session as far as chance has settled it before anybody trades."""
+
+    instrument: Instrument
+    clock: Clock
+    steps: Steps
+    """Of the efficient price."""
+    rates: flow.Rates
+    random: np.ndarray
+    """u64[1], what the flow's generator starts from."""
+    start: int
+    """Price of the opening bid, ticks."""
+    rng: np.random.Generator
+    """For what is drawn after the trading: the capture."""
+
+    @property
+    def low(self) -> int:
+        """Level 0 of the book, ticks above the opening bid; it is negative."""
+        return int(np.cumsum(self.steps.size).min(initial=0)) // GRID - _LEVELS_SPARE
+
+    @property
+    def path(self) -> flow.Path:
+        """The efficient price as the flow takes it."""
+        return flow.Path(self.clock.to_exchange(self.steps.seconds), self.steps.size)
+
+    def opened(self, rows: int) -> tuple[Exchange, np.ndarray]:
+        """An exchange with room for so many records, its book opened; and the state of the generator then."""
+        high = int(np.cumsum(self.steps.size).max(initial=0)) // GRID + _LEVELS_SPARE
+        exchange, random = new_exchange(high - self.low, rows), self.random.copy()
+        open_book(exchange, random, -self.low)
+        return exchange, random
+
+
+def courses(
+    seed: int, session: dt.date, instruments: Sequence[Instrument], *, open_ns: int, close_ns: int, events: int, alpha: float
+) -> list[Course]:
+    """The course of each market's session; arguments as for `simulate`."""
+    seconds = (close_ns - open_ns) / 1e9
+    clock = session_clock(seconds, events)
+    day = session.toordinal()
+    shared = parameters(seed, session, _ALL_MARKETS)
+    share = shared.common * min(alpha, 1.0)
+    common = draw_steps(np.random.default_rng([seed, day, _SESSION_STREAM, _ALL_MARKETS]), clock, share, shared)
+    out = []
+    for instrument in instruments:
+        rng = np.random.default_rng([seed, day, _SESSION_STREAM, instrument.number])
+        own = parameters(seed, session, instrument.number)
+        taken = delayed(common, own.lag_s, rng) if instrument.follows else common
+        steps = merged(taken, draw_steps(rng, clock, 1 - share, own), seconds)
+        rates = flow.Rates(alpha * own.information, *(getattr(own, name) for name in flow.Rates._fields[1:]))
+        random = rng.integers(0, 2**63, 1, dtype=np.uint64)
+        start = _START_TICKS + round(_NIGHT_TICKS * float(_night_moves(seed, day, instrument.number).sum()))
+        out.append(Course(instrument, clock, steps, rates, random, start, rng))
+    return out
+
+
 def simulate(
     seed: int, session: dt.date, instruments: Sequence[Instrument], *, open_ns: int, close_ns: int, events: int, alpha: float
 ) -> list[Simulated]:
@@ -96,23 +154,11 @@ def simulate(
     Returns:
         One `Simulated` a market, in the order given.
     """
-    seconds = (close_ns - open_ns) / 1e9
-    clock = session_clock(seconds, events)
-    day = session.toordinal()
-    shared = parameters(seed, session, _ALL_MARKETS)
-    share = shared.common * min(alpha, 1.0)
-    common = draw_steps(np.random.default_rng([seed, day, _SESSION_STREAM, _ALL_MARKETS]), clock, share, shared)
     out = []
-    for instrument in instruments:
-        rng = np.random.default_rng([seed, day, _SESSION_STREAM, instrument.number])
-        own = parameters(seed, session, instrument.number)
-        taken = delayed(common, own.lag_s, rng) if instrument.follows else common
-        steps = merged(taken, draw_steps(rng, clock, 1 - share, own), seconds)
-        tape = _trade(steps, own, clock, alpha, events, rng)
-        start = _START_TICKS + round(_NIGHT_TICKS * float(_night_moves(seed, day, instrument.number).sum()))
-        records = _captured(tape, instrument, clock, start, open_ns, close_ns, rng)
-        records["order_id"][1:] += np.uint64((day << 32) + 1)
-        out.append(Simulated(records, _truth(steps, start, instrument.tick, open_ns)))
+    for course in courses(seed, session, instruments, open_ns=open_ns, close_ns=close_ns, events=events, alpha=alpha):
+        records = _captured(_trade(course, events), course, open_ns, close_ns)
+        records["order_id"][1:] += np.uint64((session.toordinal() << 32) + 1)
+        out.append(Simulated(records, _truth(course, open_ns)))
     return out
 
 
@@ -124,37 +170,35 @@ class _Tape(NamedTuple):
     """Records of the opening book, which stand first."""
 
 
-def _trade(steps: Steps, parameters: Parameters, clock: Clock, alpha: float, events: int, rng: np.random.Generator) -> _Tape:
+def rows_for(events: int) -> int:
+    """Records that a tape has room for at first; it is doubled, and the session run anew, when they do not suffice."""
+    return events + events // 4 + 3 * ROW_MARGIN
+
+
+def _trade(course: Course, events: int) -> _Tape:
     """Run the flow on a tape that turns out long enough; a longer tape gives the same records."""
-    path = np.cumsum(steps.size)
-    low, high = int(path.min(initial=0)) // GRID - _LEVELS_SPARE, int(path.max(initial=0)) // GRID + _LEVELS_SPARE
-    rates = flow.Rates(alpha * parameters.information, *(getattr(parameters, name) for name in flow.Rates._fields[1:]))
-    times, seed = clock.to_exchange(steps.seconds), rng.integers(0, 2**63, 1, dtype=np.uint64)
-    rows = events + events // 4 + 3 * ROW_MARGIN
+    path, rows = course.path, rows_for(events)
     while True:
-        exchange, random = new_exchange(high - low, rows), seed.copy()
-        flow.open_book(exchange, random, -low)
-        snapshot = int(exchange.state[ROWS])
-        if flow.run(exchange, random, rates, times, steps.size, clock.length):
+        exchange, random = course.opened(rows)
+        snapshot, state = int(exchange.state[ROWS]), np.zeros(1, flow.FLOW)[0]
+        if flow.run(exchange, state, random, course.rates, path, course.clock.length):
             records = exchange.tape[: exchange.state[ROWS]].copy()
-            records["price"] += low
+            records["price"] += course.low
             return _Tape(records, snapshot)
         rows *= 2
 
 
-def _captured(
-    tape: _Tape, instrument: Instrument, clock: Clock, start: int, open_ns: int, close_ns: int, rng: np.random.Generator
-) -> np.ndarray:
+def _captured(tape: _Tape, course: Course, open_ns: int, close_ns: int) -> np.ndarray:
     """The tape as a vendor would have it: UTC stamps, prices in 1e-9, the opening book as a snapshot behind a clear."""
     records, snapshot = tape.records, tape.snapshot
-    records["price"] = (records["price"] + start) * instrument.tick
+    records["price"] = (records["price"] + course.start) * course.instrument.tick
     live = records[snapshot:]
-    live["ts_event"] = open_ns + np.rint(1e9 * clock.to_wall(live["ts_event"] / 1e9)).astype(np.uint64)
-    _stamp(live, rng)
+    live["ts_event"] = open_ns + np.rint(1e9 * course.clock.to_wall(live["ts_event"] / 1e9)).astype(np.uint64)
+    _stamp(live, course.rng)
     out = np.zeros(1 + snapshot + _captured_before(close_ns, live), MBO)
     out[1:] = records[: out.size - 1]
     out["length"], out["rtype"], out["publisher_id"] = MBO.itemsize // 4, _RTYPE_MBO, PUBLISHER_ID
-    out["instrument_id"] = instrument.number
+    out["instrument_id"] = course.instrument.number
     out[0]["price"], out[0]["action"], out[0]["side"] = UNDEF_PRICE, ord("R"), ord("N")
     head = out[: snapshot + 1]
     head["ts_event"], head["ts_recv"] = open_ns - _SNAPSHOT_AGE_NS, open_ns
@@ -183,10 +227,11 @@ def _captured_before(close_ns: int, records: np.ndarray) -> int:
     return int(ends[whole - 1]) if whole else 0
 
 
-def _truth(steps: Steps, start: int, tick: int, open_ns: int) -> Truth:
+def _truth(course: Course, open_ns: int) -> Truth:
+    steps = course.steps
     ts = open_ns + np.rint(1e9 * np.concatenate([[0.0], steps.seconds])).astype(np.int64)
-    ticks = start + 0.5 + np.concatenate([[0], np.cumsum(steps.size)]) / GRID
-    return Truth(ts, ticks * tick)
+    ticks = course.start + 0.5 + np.concatenate([[0], np.cumsum(steps.size)]) / GRID
+    return Truth(ts, ticks * course.instrument.tick)
 
 
 def _night_moves(seed: int, day: int, number: int) -> np.ndarray:
