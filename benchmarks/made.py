@@ -18,10 +18,11 @@ from assets.calendar import Calendar
 from assets.curves.schema import CurveModel, ModelScores, Predictions
 from assets.desk import NS, PRICE_UNIT, Desk
 from assets.features.schema import contract
+from assets.fills.ablation import variants
 from assets.fills.policy import Policy
 from assets.fills.replay import Outcome
-from assets.fills.schema import Equity, Fills, Orders, QuotingPolicy, TrialSessions, TuningTrials
-from assets.fills.tune import Search
+from assets.fills.schema import VARIANTS, Equity, Fills, Orders, PolicyAblation, PolicyVariants, QuotingPolicy, TrialSessions, TuningTrials
+from assets.fills.tune import Search, policy_of
 from assets.lake import Lake
 from assets.reports.session import SessionTables
 from pipelines.layers import LAYERS
@@ -86,6 +87,9 @@ def make_lake(desk: Desk, sessions: Sequence[dt.date], size: Size = Size(), *, l
         frames = {"orders": tables.orders, "fills": tables.fills, "equity": tables.equity, "performance_report": tables.summarise()}
         for table, frame in frames.items():
             lake.write(table, frame, LAYERS[table].contract, **keys)
+        random = np.random.default_rng(session.toordinal())
+        played = plausible(PolicyAblation, len(VARIANTS), variant=VARIANTS, net_pnl=random.normal(0, 100, len(VARIANTS)))
+        lake.write("policy_ablation", played, PolicyAblation, **keys)
         quality = {"records": [size.ticks], "events": [size.ticks], "quarantined": [2], "front_share": [1.0]}
         for market in desk.all_markets:
             lake.write(
@@ -223,6 +227,8 @@ def _write_models(desk: Desk, lake: Lake, period: dt.date) -> None:
     lake.write("trial_sessions", tried.by_session(), TrialSessions, **keys)
     chosen = tried.winner(0.0).with_columns(**{name: pl.lit(day) for name, day in _window(period).items()})
     lake.write("quoting_policy", chosen, QuotingPolicy, **keys)
+    played = variants(tried, policy_of(chosen), desk.markets[desk.traded], lambda policies: [outcomes[0]] * len(policies))
+    lake.write("policy_variants", played, PolicyVariants, **keys)
     names, scores = ["curves", "ridge", "trees", "zero"], np.append(random.uniform(-0.01, 0.05, 3), 0.0)
     told = plausible(ModelScores, 4, model=names, r2=scores, mse=1 - scores, r2_train=scores + 0.01, rank_correlation=scores * 5)
     lake.write("model_scores", told, ModelScores, **keys)

@@ -43,6 +43,7 @@ def _definitions(desk: Desk) -> dg.Definitions:
         curves.predictions(desk),
         fills.quoting_policy(desk),
         fills.simulated_fills(desk),
+        fills.policy_ablation(desk),
         reports.performance_report(desk),
     ]
     for floor in (features, curves, fills, reports):

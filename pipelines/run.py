@@ -129,6 +129,7 @@ FLOOR_OF: Final = {
     "predictions": "curves",
     "quoting_policy": "fills",
     "simulated_fills": "fills",
+    "policy_ablation": "fills",
     "performance_report": "reports",
 }
 """Which bar of the progress display an asset moves."""

@@ -8,11 +8,21 @@ import polars as pl
 
 from assets.calendar import Calendar
 from assets.desk import PRICE_UNIT, Desk
+from assets.fills.ablation import ablate, policies_of, variants
 from assets.fills.account import faults
-from assets.fills.schema import Equity, Fills, Orders, QuotingPolicy, TrialSessions, TuningTrials
+from assets.fills.schema import (
+    Equity,
+    Fills,
+    Orders,
+    PolicyAblation,
+    PolicyVariants,
+    QuotingPolicy,
+    TrialSessions,
+    TuningTrials,
+)
 from assets.fills.simulate import nothing, simulate
 from assets.fills.tune import policy_of, search
-from assets.fills.window import open_search, read_records, read_training_sessions
+from assets.fills.window import open_search, read_records, read_traded_session, read_training_sessions
 from assets.lake import Lake, LakeError
 from assets.shell import OWNERS, contract_check, told
 
@@ -43,11 +53,13 @@ def quoting_policy(desk: Desk) -> dg.AssetsDefinition:
             sessions = read_training_sessions(desk, lake, period)
             with open_search(desk, period, sessions) as replays:
                 tried = search(replays, list(sessions), desk.trading)
+                best = tried.winner(float(desk.trading.min_pnl_per_contract))
+                others = variants(tried, policy_of(best), desk.markets[market], replays)
             window = calendar.training_sessions(period)
-            best = tried.winner(float(desk.trading.min_pnl_per_contract))
             best = best.with_columns(first_session=pl.lit(window[0]), last_session=pl.lit(window[-1]))
             lake.write("tuning_trials", tried.trials(), TuningTrials, market=market, period=period)
             lake.write("trial_sessions", tried.by_session(), TrialSessions, market=market, period=period)
+            lake.write("policy_variants", others, PolicyVariants, market=market, period=period)
             lake.write("quoting_policy", best, QuotingPolicy, market=market, period=period)
         figures = best.select(pl.selectors.numeric().cast(pl.Float64)).row(0, named=True)
         return dg.MaterializeResult(metadata={name: value for name, value in figures.items() if value is not None})
@@ -106,12 +118,48 @@ def simulated_fills(desk: Desk) -> dg.AssetsDefinition:
     return asset
 
 
+def policy_ablation(desk: Desk) -> dg.AssetsDefinition:
+    """Each session traded again by the policy without each of its parts, and in simpler ways."""
+    market, calendar, lake = desk.traded, Calendar(desk), Lake(desk.lake)
+
+    @dg.asset(
+        key=[market, "policy_ablation"],
+        group_name="fills",
+        description="What each factor of the scores adds, and what simpler ways to trade would have earned: the same session, the same "
+        "predictions, the same exchange.",
+        kinds={"numba"},
+        owners=OWNERS,
+        tags={"market": market, "layer": "fills"},
+        code_version=CODE_VERSION,
+        partitions_def=calendar.traded_partitions,
+        deps=[
+            *(dg.AssetKey([market, layer]) for layer in ("raw_ticks", "clean_books", "predictions")),
+            dg.AssetDep(dg.AssetKey([market, "quoting_policy"]), partition_mapping=dg.TimeWindowPartitionMapping()),
+        ],
+    )
+    def asset(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+        session = dt.date.fromisoformat(context.partition_key)
+        with told():
+            traded = read_traded_session(desk, lake, session)
+            if traded is None:
+                lake.write("policy_ablation", PolicyAblation.empty(), PolicyAblation, market=market, session=session)
+                return dg.MaterializeResult(metadata={"session": "no session"})
+            chosen = policies_of(lake.read("policy_variants", market=market, period=calendar.period_of(session)))
+            table = ablate(traded, chosen, desk.markets[market], desk.trading, seed=session.toordinal())
+            lake.write("policy_ablation", table, PolicyAblation, market=market, session=session)
+        return dg.MaterializeResult(metadata={f"net_pnl_{name}": net for name, net in table.select("variant", "net_pnl").iter_rows()})
+
+    return asset
+
+
 def checks(desk: Desk, market: str) -> list[dg.AssetChecksDefinition]:
     """Contracts, and that the account follows from the fills."""
     return [
         contract_check(desk, market, "quoting_policy", QuotingPolicy, "period"),
         contract_check(desk, market, "tuning_trials", TuningTrials, "period", asset="quoting_policy"),
         contract_check(desk, market, "trial_sessions", TrialSessions, "period", asset="quoting_policy"),
+        contract_check(desk, market, "policy_variants", PolicyVariants, "period", asset="quoting_policy"),
+        contract_check(desk, market, "policy_ablation", PolicyAblation, "traded"),
         contract_check(desk, market, "orders", Orders, "traded", asset="simulated_fills"),
         contract_check(desk, market, "fills", Fills, "traded", asset="simulated_fills"),
         contract_check(desk, market, "equity", Equity, "traded", asset="simulated_fills"),

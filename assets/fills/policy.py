@@ -10,6 +10,9 @@ scored: one tick inside the spread (there is none where the spread is one tick),
 behind it. What a fill costs if it comes is in the first two terms; what it says that it came is in the last two:
 behind a long queue one is filled mostly when the price is about to go through.
 
+Two simpler *styles* share the same settings, for comparison: TOUCH scores the touch alone, so an order
+moves with it; TAKE never rests, but takes the opposite touch where its score is above the threshold.
+
 The policy is blind, on purpose, to the price at which a position was entered and to whether an order opens or
 closes: the market does not know either. The position limit alone decides which side may still quote.
 """
@@ -24,8 +27,11 @@ from assets.books.codes import Int
 LEVELS: Final = 5
 """Prices scored a side."""
 
-INSIDE: Final = 0
-"""The level one tick inside the spread; level 1 is the touch."""
+INSIDE, TOUCHING = range(2)
+"""The level one tick inside the spread, and the touch; those behind it follow."""
+
+SCORES, TOUCH, TAKE = range(3)
+"""Styles."""
 
 _LOG: Final = np.log1p(np.arange(4096.0))
 """log(1 + n) for the queue lengths that occur; a longer queue counts as this long."""
@@ -42,9 +48,13 @@ class Policy(NamedTuple):
     behind_weight: float = 0.05
     hysteresis: float = 0.2
     """Ticks: an order once sent stays until its score is this much below the threshold, so that it does not flash."""
+    style: int = SCORES
 
 
-POLICY: Final = np.dtype([(name, "f8") for name in Policy._fields])
+SETTINGS: Final = Policy._fields[:-1]
+"""What a search chooses: all but the style."""
+
+POLICY: Final = np.dtype([(name, "f8") for name in SETTINGS] + [("style", "i8")])
 """The same as a record, for kernels."""
 
 

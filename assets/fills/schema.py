@@ -3,8 +3,24 @@
 Money is int64 in 1e-9 of the currency; prices int64 in 1e-9; times int64 UTC nanoseconds.
 """
 
+from typing import Final
+
 import pandera.polars as pa
 import polars as pl
+
+VARIANTS: Final = (
+    "full",
+    "without_prediction",
+    "without_level",
+    "without_ahead",
+    "without_behind",
+    "prediction_alone",
+    "touch",
+    "take",
+    "signals",
+    "random",
+)
+"""Ways to trade that are set beside one another: the policy, the policy without some of its factors, and simpler ways."""
 
 
 class Orders(pa.DataFrameModel):
@@ -95,6 +111,35 @@ class TuningTrials(pa.DataFrameModel):
     contracts: pl.Int64 = pa.Field(ge=0)
     pnl_per_contract: pl.Float64 = pa.Field(nullable=True, description="net_pnl / contracts; null where it did not trade")
     sharpe: pl.Float64 = pa.Field(nullable=True, description="Of the training sessions, a session; null where it did not trade")
+
+
+class PolicyVariants(pa.DataFrameModel):
+    """`policy_variants`: the policy of a period without each of its parts, and simpler ways to trade, a row each with its settings."""
+
+    variant: str = pa.Field(unique=True, isin=VARIANTS, description="full: as traded; then factors removed; then simpler ways")
+    style: str = pa.Field(
+        isin=["scores", "touch", "take"], description="Five levels scored, the touch alone, or nothing rests and the touch is taken"
+    )
+    threshold: pl.Float64
+    prediction_weight: pl.Float64
+    level_weight: pl.Float64
+    ahead_weight: pl.Float64
+    behind_weight: pl.Float64
+    hysteresis: pl.Float64 = pa.Field(ge=0)
+    choices: pl.Int32 = pa.Field(ge=1, description="Thresholds that were tried on the training sessions; 1: nothing was chosen")
+    net_pnl_train: pl.Float64 = pa.Field(nullable=True, description="Currency, on the training sessions, where something was chosen")
+
+
+class PolicyAblation(pa.DataFrameModel):
+    """`policy_ablation`: a session that no search saw, traded by each of the period's variants."""
+
+    variant: str = pa.Field(unique=True, isin=VARIANTS, description="full: as traded; then factors removed; then simpler ways")
+    net_pnl: pl.Float64 = pa.Field(description="Currency, after fees")
+    fees: pl.Float64 = pa.Field(description="Currency")
+    contracts: pl.Int64 = pa.Field(ge=0)
+    maker_contracts: pl.Int64 = pa.Field(ge=0, description="Filled while resting")
+    orders: pl.Int64 = pa.Field(ge=0)
+    cancelled: pl.Int64 = pa.Field(ge=0)
 
 
 class TrialSessions(pa.DataFrameModel):

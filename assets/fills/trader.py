@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 
 from assets.books.codes import BID, Int
-from assets.fills.policy import INSIDE, LEVELS, score
+from assets.fills.policy import INSIDE, LEVELS, TAKE, TOUCH, TOUCHING, score
 from assets.fills.wire import (
     CANCEL,
     CANCELLED,
@@ -73,6 +73,8 @@ def decide(row: Any, ts: Int, prediction: float, room: Room) -> None:
             state.stopped = FLATTEN
     if state.stopped:
         _flatten(room)
+    elif quoted and room.policy.style == TAKE:
+        _take(room)
     elif quoted:
         for side in range(2):
             _quote(side, room)
@@ -94,13 +96,39 @@ def _flatten(room: Room) -> None:
 
 
 @kernel
+def _take(room: Room) -> None:
+    """Hold the position that the prediction asks for, by immediate orders at the opposite touch, one at a time.
+
+    Full on a side where taking scores above the threshold; flat again when the weighted prediction alone falls
+    short of the threshold by the hysteresis.
+    """
+    state, rules, policy = room.state, room.rules, room.policy
+    if state.lives > 0:
+        return
+    half, held = 0.5 * (state.bid - state.ask), state.known_position
+    wanted, value = held, np.nan
+    for sign in (1, -1):
+        if sign * held > 0 and policy.prediction_weight * sign * state.prediction < policy.threshold - policy.hysteresis:
+            wanted = 0
+    for sign in (1, -1):
+        taken = score(policy, sign, state.prediction, half, 0, 0)
+        if taken > policy.threshold:
+            wanted, value = sign * rules.max_position, taken
+    if wanted != held:
+        sign = 1 if wanted > held else -1
+        _submit(sign, state.ask if sign > 0 else state.bid, abs(wanted - held), 1, SCORE, value, room)
+
+
+@kernel
 def _quote(side: Int, room: Room) -> None:
     """Bring our orders of a side into line with their scores."""
     state, rules, policy = room.state, room.rules, room.policy
     bid, ask, standing, scores = state.bid, state.ask, state.standing, state.scores
     sign = 1 if side == BID else -1
     front = bid + 1 if side == BID else ask - 1
-    first = INSIDE if ask - bid > 1 else INSIDE + 1
+    first, end = INSIDE if ask - bid > 1 else TOUCHING, LEVELS
+    if policy.style == TOUCH:
+        first, end = TOUCHING, TOUCHING + 1
     standing[:] = -1
     worst_case, leaving = sign * state.known_position, 0
     for j in range(state.lives):
@@ -110,14 +138,14 @@ def _quote(side: Int, room: Room) -> None:
             worst_case += order.known
             leaving += order.leaving
             level = sign * (front - order.px)
-            if first <= level < LEVELS:
+            if first <= level < end:
                 standing[level] = o
             elif not order.leaving:
                 _withdraw(o, SCORE, np.nan, room)
                 leaving += 1
 
     best, worst = -1, -1
-    for level in range(first, LEVELS):
+    for level in range(first, end):
         px = front - sign * level
         if not 0 <= px < room.ladder.shape[1]:
             scores[level] = -np.inf
@@ -148,7 +176,7 @@ def _quote(side: Int, room: Room) -> None:
             worst_case += rules.order_size
         scores[best] = -np.inf
         best = -1
-        for level in range(first, LEVELS):
+        for level in range(first, end):
             if standing[level] < 0 and scores[level] > policy.threshold and (best < 0 or scores[level] > scores[best]):
                 best = level
     # No room left for a better level: the worst order makes way, unless one is going already.

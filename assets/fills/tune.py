@@ -12,7 +12,7 @@ search is told its net P&L less what it lacks.
 import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import optuna
@@ -22,7 +22,7 @@ from assets.desk import PRICE_UNIT, Trading
 from assets.fills.errors import FillsError
 from assets.fills.evidence import deflated_sharpe, overfitting_probability, sharpe
 from assets.fills.journal import Replays
-from assets.fills.policy import Policy
+from assets.fills.policy import SETTINGS, Policy
 from assets.fills.replay import Outcome
 
 STAND_ASIDE: Final = Policy(threshold=1000.0)
@@ -69,7 +69,7 @@ class Search:
             net, contracts = _sums(outcomes)
             ratio = sharpe(self.net_pnl[:, number])
             rows.append(
-                {"trial": number, **policy._asdict(), "net_pnl": net, "contracts": contracts}
+                {"trial": number, **settings(policy), "net_pnl": net, "contracts": contracts}
                 | {"pnl_per_contract": net / contracts if contracts else None, "sharpe": ratio}
             )
         return pl.DataFrame(rows, schema_overrides={"trial": pl.Int32, "pnl_per_contract": pl.Float64, "sharpe": pl.Float64})
@@ -95,7 +95,7 @@ class Search:
         return best.select(
             "trial",
             pl.lit(trials.height, pl.Int32).alias("trials"),
-            *Policy._fields,
+            *SETTINGS,
             pl.col("net_pnl").alias("net_pnl_train"),
             pl.col("sharpe").alias("sharpe_train"),
             pl.lit(deflated_sharpe(pnl[:, best["trial"][0]], list(pnl.T)), pl.Float64).alias("dsr"),
@@ -119,7 +119,7 @@ def search(replays: Replays, sessions: Sequence[dt.date], trading: Trading) -> S
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     sampler = optuna.samplers.TPESampler(seed=_SEED, constant_liar=True)  # suggestions of a batch keep away from one another
     study = optuna.create_study(direction="maximize", sampler=sampler)
-    study.enqueue_trial({name: value for name, value in Policy()._asdict().items() if name in RANGES})
+    study.enqueue_trial(settings(Policy()))
     policies, outcomes = [STAND_ASIDE], replays([STAND_ASIDE])
     while len(policies) < trading.tuning_trials:
         asked = [study.ask() for _ in range(min(BATCH, trading.tuning_trials - len(policies)))]
@@ -135,7 +135,12 @@ def search(replays: Replays, sessions: Sequence[dt.date], trading: Trading) -> S
 
 def policy_of(row: pl.DataFrame) -> Policy:
     """The policy that a row of `quoting_policy` holds."""
-    return Policy(**row.select(Policy._fields).row(0, named=True))
+    return Policy(**row.select(SETTINGS).row(0, named=True))
+
+
+def settings(policy: Policy) -> dict[str, Any]:
+    """What of a policy a search chooses, by name."""
+    return dict(zip(SETTINGS, policy, strict=False))  # the style is not searched
 
 
 def _sums(outcomes: Sequence[Outcome]) -> tuple[float, int]:

@@ -60,6 +60,21 @@ def read_training_sessions(desk: Desk, lake: Lake, period: dt.date) -> dict[dt.d
     return sessions
 
 
+def read_traded_session(desk: Desk, lake: Lake, session: dt.date) -> Session | None:
+    """A session with the predictions that it is traded on; None on a holiday.
+
+    Raises:
+        LakeError: its records or predictions are not in the lake.
+    """
+    market = desk.traded
+    window = Calendar(desk).window(market, session)
+    if window is None:
+        return None
+    moves = lake.read("predictions", ["ts_event", "prediction"], market=market, session=session)
+    tape = make_tape(read_records(lake, market, session), desk.markets[market])
+    return make_session(tape, moves["ts_event"].to_numpy(), moves["prediction"].to_numpy(), window)
+
+
 def _folds(sessions: Sequence[dt.date]) -> list[list[dt.date]]:
     """The weeks of the sessions, or each session by itself where they are of one week."""
     weeks: dict[dt.date, list[dt.date]] = {}

@@ -17,6 +17,7 @@ from assets.features.indicators import indicators
 from assets.features.schema import FeatureTable
 from assets.fills import asset, window
 from assets.fills.account import faults
+from assets.fills.schema import VARIANTS
 from assets.lake import Lake
 from assets.ticks.schema import MBO_COLUMNS, RawTicks
 
@@ -112,6 +113,18 @@ def test_a_policy_is_chosen_and_the_session_traded(desk, lake):
     assert told["net_pnl"].value == fills["cash"][-1] / 1e9
 
 
+def test_the_session_is_traded_by_every_variant(desk, lake):
+    run(asset.quoting_policy(desk), PERIOD)
+    run(asset.simulated_fills(desk), PERIOD)
+    mine = [check for check in asset.checks(desk, "FLW") if check.check_key.asset_key.path[-1] == "policy_ablation"]
+    result = run(asset.policy_ablation(desk), PERIOD, mine)
+    assert [evaluation.passed for evaluation in result.get_asset_check_evaluations()] == [True]
+    rows = lake.read("policy_ablation", market="FLW", session=PERIOD)
+    assert rows["variant"].to_list() == lake.read("policy_variants", market="FLW", period=PERIOD)["variant"].to_list() == list(VARIANTS)
+    assert rows["net_pnl"][0] == lake.read("equity", market="FLW", session=PERIOD)["equity"][-1] / 1e9
+    assert rows["contracts"][0] == lake.read("fills", market="FLW", session=PERIOD)["quantity"].sum()
+
+
 def test_the_same_input_gives_the_same_bytes(desk, lake):
     def everything() -> list[bytes]:
         run(asset.quoting_policy(desk), PERIOD)
@@ -164,6 +177,8 @@ def test_a_holiday_has_partitions_without_rows(desk, lake):
     told = run(asset.simulated_fills(closed), PERIOD).asset_materializations_for_node("FLW__simulated_fills")[0].metadata
     assert told["session"].value == "no session"
     assert [lake.read(table, market="FLW", session=PERIOD).height for table in ("orders", "fills", "equity")] == [0, 0, 0]
+    run(asset.policy_ablation(closed), PERIOD)
+    assert lake.read("policy_ablation", market="FLW", session=PERIOD).height == 0
 
 
 def test_an_account_that_does_not_add_up_is_found(desk, lake):

@@ -6,7 +6,7 @@ import pytest
 from assets.desk import Trading
 from assets.fills import trader
 from assets.fills.errors import FillsError
-from assets.fills.policy import Policy
+from assets.fills.policy import TAKE, TOUCH, Policy
 from assets.fills.replay import FLAT_BEFORE_CLOSE_NS
 from assets.fills.schema import Equity, Fills, Orders
 from assets.fills.simulate import nothing, simulate
@@ -117,6 +117,48 @@ def test_a_fill_opens_room_on_the_other_side_only_when_it_is_known(trade, hand):
     made = trade(stream, *signal)
     # Known to be flat until 220 ms, it offers one contract; known to be long one from then on, a second.
     assert [at for at, side, _ in sent(made, hand) if side == SELL][:2] == [205, 220]
+
+
+# Simpler styles
+
+
+QUOTE_TOUCH = Policy(-1.0, 0.0, 0.0, 0.0, 0.0, 0.0, TOUCH)
+TAKER = Policy(1.0, 1.0, 0.0, 0.0, 0.0, 0.5, TAKE)
+
+
+def test_quoting_at_the_touch_is_one_order_a_side_whatever_is_predicted(trade, hand):
+    for prediction in (-3.0, 3.0):
+        made = trade(hand.quiet_market(ask=103), (100, prediction), (300, prediction), policy=QUOTE_TOUCH, max_position=5)
+        assert sent(made, hand) == [(100, BUY, 100), (100, SELL, 103)]
+
+
+def test_an_order_at_the_touch_moves_with_it(trade, hand):
+    stream = hand.quiet_market(ask=103).add(200, BUY, 101, 5, 60)
+    made = trade(stream, (100, 0.0), (300, 0.0), (400, 0.0), policy=QUOTE_TOUCH, max_position=1)
+    assert sent(made, hand, "cancel")[:1] == [(300, BUY, 100)]
+    assert sent(made, hand)[:3] == [(100, BUY, 100), (100, SELL, 103), (400, BUY, 101)]
+
+
+def test_a_taker_takes_the_other_touch_and_leaves_when_the_prediction_fades(trade, hand):
+    stream = hand.quiet_market(ask=101)
+    signal = [(100, 0.9), (200, 1.1), (210, 1.1), (300, 0.6), (400, 0.4), (500, 0.4)]
+    made = trade(stream, *signal, policy=TAKER, max_position=2)
+    told = [((ts - hand.open) / MS, side, price // hand.tick, n, kind) for ts, side, price, n, kind in made.fills.select(
+        "ts_event", "side", "price", "quantity", "liquidity").iter_rows()]  # fmt: skip
+    assert told == [(220, BUY, 101, 2, "taker"), (420, SELL, 100, 2, "taker")]
+    assert made.fills["position"].to_list() == [2, 0]
+
+
+def test_a_taker_turns_round_within_its_limit(trade, hand):
+    made = trade(hand.quiet_market(ask=101), (100, 2.0), (200, -2.0), policy=TAKER, max_position=2)
+    assert made.fills["position"].to_list()[:2] == [2, -2]
+
+
+def test_what_a_spread_costs_can_keep_a_taker_out(trade, hand):
+    dear = TAKER._replace(level_weight=2.0)
+    assert trade(hand.quiet_market(ask=101), (100, 1.9), policy=dear).fills.height == 0
+    assert trade(hand.quiet_market(ask=101), (100, 2.1), policy=dear).fills.height > 0
+    assert trade(hand.quiet_market(ask=102), (100, 2.1), policy=dear).fills.height == 0
 
 
 @pytest.mark.parametrize("prediction", [-3.0, 0.5, 3.0])

@@ -22,6 +22,7 @@ LINEAGE = {
     "FLW/model_scores": ["FLW/curve_model", "FLW/feature_table"],
     "FLW/predictions": ["FLW/curve_model", "FLW/feature_table"],
     "FLW/quoting_policy": ["FLW/clean_books", "FLW/curve_model", "FLW/curve_statistics", "FLW/feature_table", "FLW/raw_ticks"],
+    "FLW/policy_ablation": ["FLW/clean_books", "FLW/predictions", "FLW/quoting_policy", "FLW/raw_ticks"],
     "FLW/simulated_fills": ["FLW/clean_books", "FLW/predictions", "FLW/quoting_policy", "FLW/raw_ticks"],
 }
 

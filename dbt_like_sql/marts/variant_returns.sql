@@ -1,0 +1,31 @@
+with traded as (
+    select * from stg_policy_ablation
+),
+
+reports as (
+    select * from stg_performance_report
+),
+
+based as (
+    select
+        market,
+        session,
+        hold_pnl,
+        first_value(notional) over (partition by market order by session) as base
+    from reports
+),
+
+final as (
+    select
+        traded.market,
+        traded.session,
+        traded.variant,
+        traded.net_pnl,
+        sum(traded.net_pnl) over so_far / based.base as cumulative_return,
+        sum(based.hold_pnl) over so_far / based.base as hold_return
+    from traded
+    inner join based on traded.market = based.market and traded.session = based.session
+    window so_far as (partition by traded.market, traded.variant order by traded.session)
+)
+
+select * from final order by market, variant, session
