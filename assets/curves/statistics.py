@@ -302,14 +302,21 @@ def _accumulate(bits: Any, label: Any, cells: Any, uppers: Any) -> tuple[Any, An
                     bucket[i, r] = b
                     sign[i, r] = s
                     label_sum[i, b] += s * y
-        pair = 0
         for i in range(p):
-            for j in range(i + 1):
-                block = blocks[pair]
+            pairs = i * (i + 1) // 2
+            j = 0
+            while j < i:  # two at a time: the row's cell and sign of i are looked up once for both
+                one, other = blocks[pairs + j], blocks[pairs + j + 1]
                 for r in range(size):
-                    cell = np.uint32(bucket[i, r]) * np.uint32(BUCKETS) + np.uint32(bucket[j, r])
-                    block[cell] += np.int32(sign[i, r] * sign[j, r])
-                pair += 1
+                    at, mine = np.uint32(bucket[i, r]) * np.uint32(BUCKETS), np.int32(sign[i, r])
+                    one[at + np.uint32(bucket[j, r])] += mine * np.int32(sign[j, r])
+                    other[at + np.uint32(bucket[j + 1, r])] += mine * np.int32(sign[j + 1, r])
+                j += 2
+            if j == i:
+                block = blocks[pairs + i]
+                for r in range(size):
+                    at = np.uint32(bucket[i, r]) * np.uint32(BUCKETS)
+                    block[at + np.uint32(bucket[i, r])] += np.int32(sign[i, r]) * np.int32(sign[i, r])
     return blocks.reshape(-1, BUCKETS, BUCKETS), label_sum
 
 
