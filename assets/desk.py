@@ -116,6 +116,12 @@ class Quality(_Part):
     max_feed_ms: float = Field(1000, gt=0, description="Median delay of capture; above it one of the clocks is wrong")
 
 
+Model = Literal[
+    "curves", "champion", "zero", "ridge", "linear", "linear_svr", "decision_tree", "gradient_boosting", "random_forest", "kernel_svr"
+]
+"""Every model there is; a test holds it to those of the curves floor."""
+
+
 class Chosen(_Part):
     """An indicator by the name of its formula; without parameters it comes with each of the catalogue's (docs/indicators.md)."""
 
@@ -168,7 +174,7 @@ class Desk(_Part):
     training_sessions: int = Field(20, ge=1, description="Sessions a model is trained on; whole weeks when weekly")
     train_on_incomplete: bool = Field(False, description="Train on sessions whose recording ends early, too")
     horizon_seconds: float = Field(10.0, gt=0, description="How far ahead the mid is predicted")
-    model: Literal["curves"] = Field("curves", description="What predicts the move that is traded; its rivals are scored beside it")
+    model: Model = Field("curves", description="What predicts the move that is traded; champion: what held-out sessions prefer")
     indicators: Indicators = Indicators()
     trading: Trading = Trading()
     quality: Quality = Quality()

@@ -15,7 +15,7 @@ import pandera.polars as pa
 import polars as pl
 
 from assets.calendar import Calendar
-from assets.curves.schema import CurveModel, ModelScores, Predictions
+from assets.curves.schema import CurveModel, ModelChoice, ModelImportance, ModelScores, Predictions
 from assets.desk import NS, PRICE_UNIT, Desk
 from assets.features.schema import contract
 from assets.fills.ablation import variants
@@ -229,8 +229,17 @@ def _write_models(desk: Desk, lake: Lake, period: dt.date) -> None:
     lake.write("quoting_policy", chosen, QuotingPolicy, **keys)
     played = variants(tried, policy_of(chosen), desk.markets[desk.traded], lambda policies: [outcomes[0]] * len(policies))
     lake.write("policy_variants", played, PolicyVariants, **keys)
-    names, scores = ["curves", "ridge", "trees", "zero"], np.append(random.uniform(-0.01, 0.05, 3), 0.0)
-    told = plausible(ModelScores, 4, model=names, r2=scores, mse=1 - scores, r2_train=scores + 0.01, rank_correlation=scores * 5)
+    names, scores = ["zero", "ridge", "curves", "gradient_boosting"], np.append(0.0, random.uniform(-0.01, 0.05, 3))
+    marks = {name: [model == "curves" for model in names] for name in ("champion", "traded")}
+    reach = {"r2_low": scores - 0.01, "r2_high": scores + 0.01, "r2_held_out": scores}
+    given: Any = {"r2": scores, "mse": 1 - scores, "r2_train": scores + 0.01, "rank_correlation": scores * 5, **marks, **reach}
+    told = plausible(ModelScores, 4, model=names, **given)
+    choice = plausible(ModelChoice, 4, model=names, r2_held_out=scores, behind=scores.max() - scores, **marks)
+    lost = random.uniform(0, 0.01, len(names) * len(INDICATORS))
+    pairs: Any = {"model": np.repeat(names, len(INDICATORS)), "indicator": np.tile(INDICATORS, len(names))}
+    weights = plausible(ModelImportance, len(lost), **pairs, importance=lost, low=lost / 2, high=lost * 2)
+    lake.write("model_choice", choice, ModelChoice, **keys)
+    lake.write("model_importance", weights, ModelImportance, **keys)
     lake.write("model_scores", told, ModelScores, **keys)
 
 

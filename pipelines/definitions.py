@@ -39,6 +39,7 @@ def _definitions(desk: Desk) -> dg.Definitions:
         features.feature_table(desk),
         curves.curve_statistics(desk),
         curves.curve_model(desk),
+        curves.model_choice(desk),
         curves.model_scores(desk),
         curves.predictions(desk),
         fills.quoting_policy(desk),

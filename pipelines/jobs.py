@@ -2,7 +2,7 @@
 
     record_session   ticks to statistics of one session, for every market        nightly
     trade_session    predictions, simulated fills and the report of that session  after record_session succeeds
-    retrain          the coming period's curves and policy                         Saturday, or nightly on a daily desk
+    retrain          the coming period's models and policy                         Saturday, or nightly on a daily desk
     score_models     the rivals on the period that has just ended                  Saturday, or nightly
     publish          the warehouse, its SQL models and the desk's page             after trade_session succeeds
 
@@ -21,7 +21,7 @@ from assets.desk import Desk
 
 RECORDED: Final = ("feature_table", "curve_statistics")
 TRADED: Final = ("predictions", "simulated_fills", "policy_ablation", "performance_report")
-TRAINED: Final = ("curve_model", "quoting_policy")
+TRAINED: Final = ("curve_model", "model_choice", "quoting_policy")
 SCORED: Final = ("model_scores",)
 
 
@@ -55,7 +55,7 @@ def jobs(desk: Desk, published: Sequence[dg.AssetKey]) -> list[Any]:
 _DESCRIPTIONS: Final = {
     "record_session": "One session from raw ticks to curve statistics, for every market of the desk.",
     "trade_session": "One session traded in simulation by the model of its period, and its report.",
-    "retrain": "Curves and policy of a period, from the training window before it.",
+    "retrain": "Curves, champion and policy of a period, from the training window before it.",
     "score_models": "The curves and their rivals, trained on a period's window and scored on the period.",
     "publish": "The warehouse, the SQL models with their tests, and the desk's page.",
 }

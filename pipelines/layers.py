@@ -13,7 +13,7 @@ import pandera.polars as pa
 import polars as pl
 
 from assets.books.schema import BookQuality, CleanBooks, Quarantine, Trades
-from assets.curves.schema import CurveModel, CurveStatistics, ModelScores, Predictions
+from assets.curves.schema import CurveModel, CurveStatistics, ModelChoice, ModelImportance, ModelScores, Predictions
 from assets.features.schema import FeatureTable
 from assets.fills.schema import Equity, Fills, Orders, PolicyAblation, PolicyVariants, QuotingPolicy, TrialSessions, TuningTrials
 from assets.reports.schema import PerformanceReport
@@ -73,7 +73,9 @@ LAYERS: Final[Mapping[str, Layer]] = {
         Layer("curve_statistics", CurveStatistics, "session", "curve_statistics", big=True),
         Layer("curve_model", CurveModel, "period", "curve_model"),
         Layer("predictions", Predictions, "session", "predictions", big=True),
+        Layer("model_choice", ModelChoice, "period", "model_choice"),
         Layer("model_scores", ModelScores, "period", "model_scores"),
+        Layer("model_importance", ModelImportance, "period", "model_scores"),
         Layer("quoting_policy", QuotingPolicy, "period", "quoting_policy"),
         Layer("tuning_trials", TuningTrials, "period", "quoting_policy"),
         Layer("trial_sessions", TrialSessions, "period", "quoting_policy"),

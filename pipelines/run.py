@@ -125,6 +125,7 @@ FLOOR_OF: Final = {
     "feature_table": "features",
     "curve_statistics": "curves",
     "curve_model": "curves",
+    "model_choice": "curves",
     "model_scores": "curves",
     "predictions": "curves",
     "quoting_policy": "fills",

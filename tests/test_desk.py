@@ -30,7 +30,7 @@ def test_the_default_desk_is_two_markets_on_the_simulated_exchange() -> None:
         ("latency_ms = 20.0", "latency_ms = -1", "trading.latency_ms"),
         ('kind = "simulated"', 'kind = "carrier pigeon"', "source"),
         ("last_session = 2026-10-02", "last_session = 2026-01-02", "before first_session"),
-        ('model = "curves"', 'model = "astrology"', "model: Input should be 'curves'"),
+        ('model = "curves"', 'model = "astrology"', "model: Input should be 'curves', 'champion', 'zero'"),
         ('name = "demo"', "name = demo", "not valid TOML"),
     ],
 )

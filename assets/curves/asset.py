@@ -10,11 +10,14 @@ import dagster as dg
 import polars as pl
 
 from assets.calendar import Calendar
-from assets.curves.model import CODE_VERSION, fit, predict
+from assets.curves.champion import choose_champion
+from assets.curves.forecast import period_forecast, read_training
+from assets.curves.model import CODE_VERSION, fit
 from assets.curves.picture import curves_picture
-from assets.curves.rivals import scores
-from assets.curves.schema import CurveModel, CurveStatistics, ModelScores, Predictions
+from assets.curves.schema import CurveModel, CurveStatistics, ModelChoice, ModelImportance, ModelScores, Predictions
+from assets.curves.scores import MEASURED, score
 from assets.curves.statistics import session_statistics
+from assets.curves.training import labelled
 from assets.curves.window import check_series, read_window
 from assets.desk import Desk
 from assets.features.chosen import desk_indicators, series_seen
@@ -94,6 +97,36 @@ def curve_model(desk: Desk) -> dg.AssetsDefinition:
     return asset
 
 
+def model_choice(desk: Desk) -> dg.AssetsDefinition:
+    """All models of each period on held-out sessions of its training window, and the champion among them."""
+    market, calendar, lake = desk.traded, Calendar(desk), Lake(desk.lake)
+
+    @dg.asset(
+        key=[market, "model_choice"],
+        group_name="curves",
+        description="The curves and their rivals trained on three quarters of the window and judged on the last: the plainest of the best "
+        "is the champion.",
+        kinds={"scikitlearn"},
+        owners=OWNERS,
+        tags={"market": market, "layer": "curves"},
+        code_version=CODE_VERSION,
+        partitions_def=calendar.period_partitions,
+        deps=[
+            dg.AssetDep(dg.AssetKey([market, layer]), partition_mapping=calendar.training_mapping)
+            for layer in ("feature_table", "curve_statistics")
+        ],
+    )
+    def asset(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+        period = dt.date.fromisoformat(context.partition_key)
+        with told():
+            choice = choose_champion(read_training(desk, lake, period), desk.model)
+            lake.write("model_choice", choice, ModelChoice, market=market, period=period)
+        r2 = {f"r2_{name}": value for name, value in choice.select("model", "r2_held_out").iter_rows() if value is not None}
+        return dg.MaterializeResult(metadata={"champion": choice.filter("champion")["model"].item(), **r2})
+
+    return asset
+
+
 def predictions(desk: Desk) -> dg.AssetsDefinition:
     """The desk's model applied to each session of its period."""
     market, calendar, lake = desk.traded, Calendar(desk), Lake(desk.lake)
@@ -109,7 +142,10 @@ def predictions(desk: Desk) -> dg.AssetsDefinition:
         partitions_def=calendar.traded_partitions,
         deps=[
             dg.AssetKey([market, "feature_table"]),
-            dg.AssetDep(dg.AssetKey([market, "curve_model"]), partition_mapping=dg.TimeWindowPartitionMapping()),
+            *(
+                dg.AssetDep(dg.AssetKey([market, layer]), partition_mapping=dg.TimeWindowPartitionMapping())
+                for layer in ("curve_model", "model_choice")
+            ),
         ],
     )
     def asset(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
@@ -118,12 +154,13 @@ def predictions(desk: Desk) -> dg.AssetsDefinition:
             if calendar.window(market, session) is None:
                 lake.write("predictions", Predictions.empty(), Predictions, market=market, session=session)
                 return dg.MaterializeResult(metadata={"session": "no session"})
-            model = lake.read("curve_model", market=market, period=calendar.period_of(session))
+            forecast = period_forecast(desk, lake, calendar.period_of(session))
             features = lake.read("feature_table", market=market, session=session)
-            moves = features.select("ts_event", "row", pl.Series("prediction", predict(model, features)), "label")
+            moves = features.select("ts_event", "row", pl.Series("prediction", forecast(features)), "label")
             lake.write("predictions", moves, Predictions, market=market, session=session)
         spread = moves["prediction"].std()
-        return dg.MaterializeResult(metadata={"rows": moves.height, "prediction_std": float(spread) if isinstance(spread, float) else 0.0})
+        facts = {"rows": moves.height, "prediction_std": float(spread) if isinstance(spread, float) else 0.0}
+        return dg.MaterializeResult(metadata={"model": forecast.name, **facts})
 
     return asset
 
@@ -135,7 +172,7 @@ def model_scores(desk: Desk) -> dg.AssetsDefinition:
     @dg.asset(
         key=[market, "model_scores"],
         group_name="curves",
-        description="MSE, R2 and rank correlation out of sample, of the curves and of scikit-learn's models trained on the same rows.",
+        description="MSE, R2, rank correlation and importances out of sample, and times, of the curves and of scikit-learn's models.",
         kinds={"scikitlearn"},
         owners=OWNERS,
         tags={"market": market, "layer": "curves"},
@@ -143,23 +180,24 @@ def model_scores(desk: Desk) -> dg.AssetsDefinition:
         partitions_def=calendar.period_partitions,
         deps=[
             dg.AssetDep(dg.AssetKey([market, "feature_table"]), partition_mapping=calendar.scoring_mapping),
-            dg.AssetKey([market, "curve_model"]),
+            dg.AssetDep(dg.AssetKey([market, "curve_statistics"]), partition_mapping=calendar.training_mapping),
+            dg.AssetKey([market, "model_choice"]),
         ],
     )
     def asset(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         period = dt.date.fromisoformat(context.partition_key)
         chosen = desk_indicators(desk)
-
-        def read(session: dt.date) -> pl.DataFrame:
-            return lake.read("feature_table", columns=[*(i.name for i in chosen), "label"], market=market, session=session)
-
+        columns = [*(indicator.name for indicator in chosen), "label"]
         with told():
-            train = [read(day) for day in read_window(lake, market, calendar.training_sessions(period))]
-            test = [read(day) for day in calendar.period_sessions(period) if calendar.window(market, day)]
-            table, seconds = scores(lake.read("curve_model", market=market, period=period), train, test, chosen)
+            days = [day for day in calendar.period_sessions(period) if calendar.window(market, day)]
+            test = [labelled(lake.read("feature_table", columns=columns, market=market, session=day), chosen) for day in days]
+            choice = lake.read("model_choice", market=market, period=period)
+            table, weights = score(read_training(desk, lake, period), test, choice)
+            lake.write("model_importance", weights, ModelImportance, market=market, period=period)
             lake.write("model_scores", table, ModelScores, market=market, period=period)
         r2 = {f"r2_{name}": value for name, value in table.select("model", "r2").iter_rows() if value is not None}
-        return dg.MaterializeResult(metadata={**r2, **{f"fit_seconds_{name}": value for name, value in seconds.items()}})
+        times = {f"{column}_{row['model']}": row[column] for row in table.iter_rows(named=True) for column in MEASURED}
+        return dg.MaterializeResult(metadata={**r2, **times})
 
     return asset
 
@@ -170,5 +208,7 @@ def checks(desk: Desk, market: str) -> list[dg.AssetChecksDefinition]:
         contract_check(desk, market, "curve_statistics", CurveStatistics, "session"),
         contract_check(desk, market, "curve_model", CurveModel, "period"),
         contract_check(desk, market, "predictions", Predictions, "traded"),
+        contract_check(desk, market, "model_choice", ModelChoice, "period"),
         contract_check(desk, market, "model_scores", ModelScores, "period"),
+        contract_check(desk, market, "model_importance", ModelImportance, "period", asset="model_scores"),
     ]

@@ -60,8 +60,27 @@ class Predictions(pa.DataFrameModel):
     label: pl.Float32 = pa.Field(nullable=True, description="The move that came, in ticks")
 
 
+class ModelChoice(pa.DataFrameModel):
+    """`model_choice`: the models as held-out sessions of a period's own training window see them, and the one that is its champion."""
+
+    model: str = pa.Field(unique=True)
+    every: pl.Int64 = pa.Field(ge=1, description="Trained on every k-th row of the sessions before those held out; 1 is all of them")
+    rows_train: pl.Int64 = pa.Field(ge=0)
+    rows_held_out: pl.Int64 = pa.Field(ge=0, description="0 where the window is a single session: then curves are the champion untried")
+    first_held_out: pl.Date = pa.Field(nullable=True, description="First of the held-out sessions, the last quarter of the window")
+    last_held_out: pl.Date = pa.Field(nullable=True)
+    r2_held_out: pl.Float64 = pa.Field(nullable=True, description="R2 on them, against predicting zero")
+    behind: pl.Float64 = pa.Field(nullable=True, ge=0, description="The best model's r2_held_out less this one's")
+    behind_error: pl.Float64 = pa.Field(nullable=True, ge=0, description="Standard error of behind, session by session")
+    champion: bool = pa.Field(description="The plainest model that is behind by no more than behind_error")
+    traded: bool = pa.Field(description="What the desk trades: its model, or the champion where it says so")
+
+
 class ModelScores(pa.DataFrameModel):
-    """`model_scores`: each model trained on a period's window and scored on the period itself."""
+    """`model_scores`: each model trained on a period's window and scored on the period itself.
+
+    The two times are as a clock measured them and differ from run to run; all else is the same bytes.
+    """
 
     model: str = pa.Field(unique=True)
     every: pl.Int64 = pa.Field(ge=1, description="Trained on every k-th row of the window; 1 is all of them")
@@ -69,5 +88,24 @@ class ModelScores(pa.DataFrameModel):
     rows_test: pl.Int64 = pa.Field(ge=0, description="0 while the period has no session yet: then the test columns are null")
     mse: pl.Float64 = pa.Field(nullable=True, description="Out of sample, ticks squared")
     r2: pl.Float64 = pa.Field(nullable=True, description="Out of sample, against predicting zero")
+    r2_low: pl.Float64 = pa.Field(
+        nullable=True, description="Lower bound of r2, 95 %, from how sessions differ (of a single one, its ten stretches)"
+    )
+    r2_high: pl.Float64 = pa.Field(nullable=True, description="Upper bound of r2")
     r2_train: pl.Float64 = pa.Field(nullable=True, description="On the rows it was trained on; null where no label moved")
     rank_correlation: pl.Float64 = pa.Field(nullable=True, description="Spearman's, out of sample; null for a constant prediction")
+    r2_held_out: pl.Float64 = pa.Field(nullable=True, description="On held-out sessions of its own window, which chose the champion")
+    champion: bool = pa.Field(description="Chosen before the period began, by those sessions")
+    traded: bool = pa.Field(description="What the desk traded")
+    fit_seconds: pl.Float64 = pa.Field(ge=0, description="Processor time to train, as measured; for curves from the sums of sessions")
+    predict_row_us: pl.Float64 = pa.Field(ge=0, description="Microseconds to predict one row, called from Python, as measured")
+
+
+class ModelImportance(pa.DataFrameModel):
+    """`model_importance`: what each model loses on the period's sessions when an indicator's values are shuffled there."""
+
+    model: str
+    indicator: str
+    importance: pl.Float64 = pa.Field(description="Fall of R2 out of sample when the indicator is shuffled within each session")
+    low: pl.Float64 = pa.Field(nullable=True, description="Lower bound, 95 %, from how sessions differ; null with one block of rows")
+    high: pl.Float64 = pa.Field(nullable=True, description="Upper bound")

@@ -45,7 +45,8 @@ def quoting_policy(desk: Desk) -> dg.AssetsDefinition:
         tags={"market": market, "layer": "fills"},
         code_version=CODE_VERSION,
         partitions_def=calendar.period_partitions,
-        deps=[dg.AssetDep(key, partition_mapping=calendar.training_mapping) for key in window_of] + [dg.AssetKey([market, "curve_model"])],
+        deps=[dg.AssetDep(key, partition_mapping=calendar.training_mapping) for key in window_of]
+        + [dg.AssetKey([market, layer]) for layer in ("curve_model", "model_choice")],
     )
     def asset(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         period = dt.date.fromisoformat(context.partition_key)

@@ -1,6 +1,6 @@
 """What the floor reads from the lake: a session's applied records, and the training sessions of a period.
 
-A training session is replayed with predictions of curves whose values were fitted without its own week, so that the
+A training session is replayed with predictions of the desk's model trained without its own week, so that the
 policy is not chosen on predictions better than those it will trade on.
 """
 
@@ -12,10 +12,8 @@ import polars as pl
 
 from assets.books.rebuild import applied
 from assets.calendar import Calendar
-from assets.curves.model import cross_fitted, predict
-from assets.curves.window import read_window
+from assets.curves.forecast import cross_fitted_forecasts, read_training
 from assets.desk import Desk
-from assets.features.chosen import desk_indicators
 from assets.fills.backends import open_backend
 from assets.fills.errors import FillsError
 from assets.fills.journal import Replays, fingerprint, remembered
@@ -42,21 +40,22 @@ def read_training_sessions(desk: Desk, lake: Lake, period: dt.date) -> dict[dt.d
         CurvesError: sessions of the window have no `curve_statistics`; the message names them.
         LakeError: another table of a session is not in the lake.
     """
-    market, calendar, chosen = desk.traded, Calendar(desk), desk_indicators(desk)
-    statistics = read_window(lake, market, calendar.training_sessions(period))
-    folds = _folds(list(statistics))
+    market, calendar = desk.traded, Calendar(desk)
+    training = read_training(desk, lake, period)
+    folds = _folds(training.sessions)
     if len(folds) < 2:
         raise FillsError(f"period {period} has {len(folds)} training sessions with data: tuning needs two, to predict each without itself")
-    models = cross_fitted(statistics, folds, chosen, horizon_ns=desk.horizon_ns)
+    forecasts = cross_fitted_forecasts(desk, lake, period, training, folds)
+    columns = ["ts_event", *(indicator.name for indicator in training.indicators)]
     sessions = {}
-    for fold, model in zip(folds, models, strict=True):
+    for fold, forecast in zip(folds, forecasts, strict=True):
         for day in fold:
             window = calendar.window(market, day)
             if window is None:
                 raise FillsError(f"{market} has statistics for {day}, which its calendar calls a holiday: materialise the session anew")
-            features = lake.read("feature_table", ["ts_event", *(i.name for i in chosen)], market=market, session=day)
+            features = lake.read("feature_table", columns, market=market, session=day)
             tape = make_tape(read_records(lake, market, day), desk.markets[market])
-            sessions[day] = make_session(tape, features["ts_event"].to_numpy(), predict(model, features), window)
+            sessions[day] = make_session(tape, features["ts_event"].to_numpy(), forecast(features), window)
     return sessions
 
 

@@ -12,8 +12,15 @@ renamed as (
         rows_test,
         mse as mse_ticks,
         r2,
+        r2_low,
+        r2_high,
         r2_train,
-        rank_correlation
+        rank_correlation,
+        r2_held_out,
+        champion,
+        traded,
+        fit_seconds,
+        predict_row_us
     from scores
 )
 

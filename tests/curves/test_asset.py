@@ -8,9 +8,10 @@ import polars as pl
 import pytest
 
 from assets.calendar import Calendar
-from assets.curves import asset
-from assets.curves.rivals import RIVALS
+from assets.curves import asset, champion, forecast, scores
+from assets.curves.rivals import CURVES
 from assets.curves.schema import CurveStatistics
+from assets.curves.scores import MEASURED
 from assets.curves.statistics import session_statistics
 from assets.desk import Desk, Indicators, Market, OwnSeries
 from assets.features.indicators import indicators
@@ -21,6 +22,7 @@ from assets.ticks.schema import Recording
 FIRST = dt.date(2026, 8, 31)
 PERIOD = dt.date(2026, 9, 7)
 ROWS = 3000
+FAST = ("zero", "ridge", CURVES, "decision_tree")
 
 
 @pytest.fixture
@@ -34,10 +36,12 @@ def desk(tmp_path) -> Desk:
 
 @pytest.fixture
 def lake(desk, monkeypatch) -> Lake:
-    """Feature tables of two weeks, of five indicators in which only the first knows of the label; the costly rival stays at home."""
+    """Feature tables of two weeks, of five indicators in which only the first knows of the label; costly rivals stay at home."""
     few = indicators(desk.leaders)[:5]
-    monkeypatch.setattr(asset, "desk_indicators", lambda desk: few)
-    monkeypatch.delitem(RIVALS, "gradient_boosting")
+    for module in (asset, forecast):
+        monkeypatch.setattr(module, "desk_indicators", lambda desk: few)
+    for module in (champion, scores):
+        monkeypatch.setattr(module, "SIMPLICITY", FAST)
     lake = Lake(desk.lake)
     for k, session in enumerate(Calendar(desk).sessions()):
         random = np.random.default_rng(k)
@@ -85,13 +89,15 @@ def test_two_weeks_go_from_features_to_scores(desk, lake):
     assert told["sessions"].value == 5
     assert told["r2_train"].value > 0.15
     assert "data:image/svg+xml;base64," in told["curves"].value
-    run(asset.predictions(desk), PERIOD)
+    assert run(asset.model_choice(desk), PERIOD)["champion"].value == CURVES
+    assert run(asset.predictions(desk), PERIOD)["model"].value == CURVES
     moves = lake.read("predictions", market="FLW", session=PERIOD)
     features = lake.read("feature_table", market="FLW", session=PERIOD)
     assert moves.select("ts_event", "row", "label").equals(features.select("ts_event", "row", "label"))
     known = moves.drop_nulls()
     assert np.corrcoef(known["prediction"], known["label"])[0, 1] > 0.3
     run(asset.model_scores(desk), PERIOD)
+    assert lake.read("model_importance", market="FLW", period=PERIOD).height == len(FAST) * 5
     table = lake.read("model_scores", market="FLW", period=PERIOD)
     assert table["rows_test"].unique().to_list() == [5 * (ROWS - 100)]
     assert table.filter(model="curves")["r2"][0] > 0.15
@@ -100,9 +106,40 @@ def test_two_weeks_go_from_features_to_scores(desk, lake):
 def test_the_model_of_the_coming_week_is_trained_and_not_yet_scored(desk, lake):
     coming = PERIOD + dt.timedelta(days=7)
     statistics(desk, lake)
-    run(asset.curve_model(desk), coming)
-    run(asset.model_scores(desk), coming)
-    assert lake.read("model_scores", market="FLW", period=coming)["r2"].null_count() == 3
+    for definition in (asset.curve_model, asset.model_choice, asset.model_scores):
+        run(definition(desk), coming)
+    table = lake.read("model_scores", market="FLW", period=coming)
+    assert table["r2"].null_count() == len(FAST)
+    assert table["champion"].sum() == 1
+    assert lake.read("model_importance", market="FLW", period=coming).is_empty()
+
+
+@pytest.mark.parametrize("model", ["ridge", "decision_tree", "champion"])
+def test_the_desk_trades_any_model_as_it_trades_curves(desk, lake, model):
+    statistics(desk, lake)
+    other = desk.model_copy(update={"model": model})
+    for definition in (asset.curve_model, asset.model_choice):
+        run(definition(other), PERIOD)
+    name = CURVES if model == "champion" else model
+    assert run(asset.predictions(other), PERIOD)["model"].value == name
+    assert lake.read("model_choice", market="FLW", period=PERIOD).filter("traded")["model"].to_list() == [name]
+    first = lake.path("predictions", market="FLW", session=PERIOD).read_bytes()
+    known = lake.read("predictions", market="FLW", session=PERIOD).drop_nulls()
+    assert np.corrcoef(known["prediction"], known["label"])[0, 1] > 0.3
+    forecast._trained.clear()
+    run(asset.predictions(other), PERIOD)
+    assert lake.path("predictions", market="FLW", session=PERIOD).read_bytes() == first, "trained again, the same bytes"
+
+
+def test_a_rival_is_not_trained_again_on_other_sessions_than_its_period_had(desk, lake):
+    statistics(desk, lake)
+    other = desk.model_copy(update={"model": "ridge"})
+    for definition in (asset.curve_model, asset.model_choice):
+        run(definition(other), PERIOD)
+    first, last = dt.date(2026, 8, 31), dt.date(2026, 9, 4)
+    lake.write("curve_statistics", lake.read("curve_statistics", market="FLW", session=first), CurveStatistics, market="FLW", session=last)
+    with pytest.raises(AssertionError, match="window of period 2026-09-07 has changed since its curve_model was fitted"):
+        run(asset.predictions(other), PERIOD)
 
 
 def test_the_same_input_gives_the_same_bytes(desk, lake):
@@ -110,9 +147,11 @@ def test_the_same_input_gives_the_same_bytes(desk, lake):
 
     def everything() -> list[bytes]:
         run(asset.curve_statistics(desk), PERIOD)
-        for definition in (asset.curve_model, asset.predictions, asset.model_scores):
+        for definition in (asset.curve_model, asset.model_choice, asset.predictions, asset.model_scores):
             run(definition(desk), PERIOD)
-        return [path.read_bytes() for path in sorted(lake.root.rglob("*.parquet"))]
+        timed = lake.path("model_scores", market="FLW", period=PERIOD)
+        by_clock = pl.read_parquet(timed).drop(MEASURED).write_json().encode()
+        return [by_clock] + [path.read_bytes() for path in sorted(lake.root.rglob("*.parquet")) if path != timed]
 
     assert everything() == everything()
 
@@ -136,6 +175,7 @@ def test_no_model_trains_on_a_session_whose_recording_ends_early_unless_the_desk
     statistics(desk, lake)
     assert "it ends at byte 7" in run(asset.curve_statistics(desk), broken)["session"].value
     assert run(asset.curve_model(desk), PERIOD)["sessions"].value == 4
+    run(asset.model_choice(desk), PERIOD)
     run(asset.model_scores(desk), PERIOD)
     assert lake.read("model_scores", market="FLW", period=PERIOD)["rows_train"].max() == 4 * (ROWS - 100)
     bold = desk.model_copy(update={"train_on_incomplete": True})
@@ -159,8 +199,8 @@ def test_a_holiday_has_partitions_without_rows_and_the_window_passes_over_it(des
     assert run(asset.predictions(closed), holiday)["session"].value == "no session"
     told = run(asset.curve_model(closed), PERIOD + dt.timedelta(days=7))
     assert told["sessions"].value == 4
-    run(asset.curve_model(closed), PERIOD)
-    run(asset.model_scores(closed), PERIOD)
+    for definition in (asset.curve_model, asset.model_choice, asset.model_scores):
+        run(definition(closed), PERIOD)
     assert lake.read("model_scores", market="FLW", period=PERIOD)["rows_test"].unique().to_list() == [4 * (ROWS - 100)]
 
 

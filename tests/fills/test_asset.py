@@ -10,6 +10,7 @@ import pytest
 from assets.books.rebuild import rebuild
 from assets.books.schema import Quarantine
 from assets.calendar import Calendar
+from assets.curves import forecast
 from assets.curves.schema import CurveStatistics, Predictions
 from assets.curves.statistics import session_statistics
 from assets.desk import Desk, Market, Trading
@@ -52,7 +53,7 @@ def records(hand, opens: int) -> pl.DataFrame:
 def lake(desk, hand, monkeypatch) -> Lake:
     """Two weeks of records and features of three indicators, of which the first has an opinion."""
     few = indicators(desk.leaders)[:3]
-    monkeypatch.setattr(window, "desk_indicators", lambda desk: few)
+    monkeypatch.setattr(forecast, "desk_indicators", lambda desk: few)
     lake, calendar = Lake(desk.lake), Calendar(desk)
     for k, session in enumerate(calendar.sessions()):
         hours = calendar.window("FLW", session)
@@ -139,12 +140,23 @@ def test_each_training_session_is_predicted_by_curves_that_did_not_see_it(desk, 
     day = dt.date(2026, 9, 2)
     features = lake.read("feature_table", market="FLW", session=day)
     opposite = pl.concat([features.with_columns(label=-pl.col("label"))] * 50)
-    sums = session_statistics(opposite, window.desk_indicators(desk), horizon_ns=desk.horizon_ns).to_frame()
+    sums = session_statistics(opposite, forecast.desk_indicators(desk), horizon_ns=desk.horizon_ns).to_frame()
     lake.write("curve_statistics", sums, CurveStatistics, market="FLW", session=day)
     sessions = window.read_training_sessions(desk, lake, PERIOD).values()
     labels = [lake.read("feature_table", market="FLW", session=each)["label"] for each in Calendar(desk).training_sessions(PERIOD)]
     right = [np.corrcoef(session.signal[:1000], label)[0, 1] > 0 for session, label in zip(sessions, labels, strict=True)]
     assert right == [False, False, True, False, False]
+
+
+def test_a_rival_is_tuned_on_predictions_of_its_own_that_did_not_see_their_session(desk, lake):
+    """One session says the opposite a hundredfold: a ridge trained with it is turned round, one trained without it is not."""
+    day, ridge = dt.date(2026, 9, 2), desk.model_copy(update={"model": "ridge"})
+    features = lake.read("feature_table", market="FLW", session=day)
+    lake.write("feature_table", features.with_columns(label=-100 * pl.col("label")), FeatureTable, market="FLW", session=day)
+    sessions = window.read_training_sessions(ridge, lake, PERIOD).items()
+    assert [np.corrcoef(told.signal[:1000], features["label"])[0, 1] > 0 for each, told in sessions if each == day] == [True]
+    labels = {each: lake.read("feature_table", market="FLW", session=each)["label"] for each, _ in sessions if each != day}
+    assert not any(np.corrcoef(told.signal[:1000], labels[each])[0, 1] > 0 for each, told in sessions if each != day)
 
 
 def test_a_missing_session_of_the_window_is_named(desk, lake):
