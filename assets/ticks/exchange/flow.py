@@ -29,9 +29,9 @@ _KEPT: Final = 14
 THIN: Final = 4
 """Orders at the touch below which quoting participants hurry to fill it up."""
 
-_MARKET_LEAN: Final = 1.0
-_LIMIT_LEAN: Final = 2.6
-_CANCEL_LEAN: Final = 2.6
+MARKET_LEAN: Final = 1.0
+LIMIT_LEAN: Final = 2.6
+CANCEL_LEAN: Final = 2.6
 """How strongly each kind of flow leans per tick of gap when `lean` is 1: its share on one side is (1 + tanh(lean c gap)) / 2."""
 
 _SPACING_NS: Final = 2_000
@@ -157,11 +157,11 @@ def happen(x: Exchange, flow: Any, random: np.ndarray, rates: Rates, path: Path)
     else:
         drawn = uniform(random) * flow.total
         if drawn < flow.add_bid + flow.add_ask:
-            add(x, random, BUY if leans(random, flow.add_bid / (flow.add_bid + flow.add_ask), _LIMIT_LEAN * tilt) else SELL, 0)
+            add(x, random, BUY if leans(random, flow.add_bid / (flow.add_bid + flow.add_ask), LIMIT_LEAN * tilt) else SELL, 0)
         elif drawn < flow.adds:
             add(x, random, BUY if uniform(random) < 0.5 else SELL, 1 + deep(random))
         elif drawn < flow.adds + flow.cancel_touch:
-            sells = leans(random, flow.asks / (flow.bids + flow.asks), _CANCEL_LEAN * tilt)
+            sells = leans(random, flow.asks / (flow.bids + flow.asks), CANCEL_LEAN * tilt)
             withdraw(x, random, touch(x, SELL if sells else BUY), 1, rates.modify)
         elif drawn < flow.adds + flow.cancels:
             slot = x.live[int(uniform(random) * x.state[LIVE])]
@@ -172,7 +172,7 @@ def happen(x: Exchange, flow: Any, random: np.ndarray, rates: Rates, path: Path)
         elif drawn < flow.adds + flow.cancels + rates.trade + flow.buy_heat + flow.sell_heat:
             # Ogata's thinning: the excitement has faded since the wait was drawn.
             buys = (0.5 * rates.trade + flow.buy_heat) / (rates.trade + flow.buy_heat + flow.sell_heat)
-            side = take(x, random, BUY if leans(random, buys, _MARKET_LEAN * tilt) else SELL)
+            side = take(x, random, BUY if leans(random, buys, MARKET_LEAN * tilt) else SELL)
     if x.state[ROWS] > rows:
         end_event(x)
         flow.last = flow.stamp

@@ -25,7 +25,7 @@ _BACK: Final = 0.55
 _BY_TRADE: Final = 0.5
 """Share of the touch's retreats in which orders are executed; in the others they are withdrawn."""
 
-_FULL: Final = 0.75
+FULL: Final = 0.75
 """Share of one-tick spreads that end in both quotes moving a tick; the others widen to two."""
 
 _NARROWS: Final = 0.85
@@ -70,7 +70,7 @@ def plan(x: Exchange, random: np.ndarray) -> tuple[int, int, int]:
     """
     spread = touch(x, SELL) - touch(x, BUY)
     draw = uniform(random)
-    if spread == 1 and draw < _FULL:
+    if spread == 1 and draw < FULL:
         return GRID, 1, 1
     if spread == 1 or (spread == 2 and draw > _NARROWS):
         return GRID // 2, 0, 1
