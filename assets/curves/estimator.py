@@ -22,8 +22,9 @@ from assets.curves.statistics import BUCKETS, Counts, Floats, Statistics, accumu
 STRETCHES: Final = 20
 """Sessions that rows without `groups` are cut into: those of four weeks."""
 
-_TOP: Final = 0.999
-"""Quantile of |x| at which the last bucket ends: a tail beyond it is too thin for a bucket of its own."""
+_TOP: Final = 0.9999
+"""Quantile of |x| at which the last bucket ends. With 0.999 a market's rare large values are lumped together, at 1 % of the R2; the
+largest value of all would hang on one outlier."""
 
 _SAMPLED: Final = 100_000
 """Rows at least, evenly over all, from which the edges are taken: a quantile of more moves by less than a bucket."""
@@ -48,7 +49,7 @@ class BucketCurves(RegressorMixin, BaseEstimator):  # type: ignore[misc]
 
     The buckets lie logarithmically between `lo` and `hi`. Where these are not given, lo is the quantile 1/50 of |x| over the
     values that are neither zero nor infinite, so that the first bucket holds its even share of the points, and hi the quantile
-    0.999, for each column (unfolded: each part) by itself. What is beyond, infinities too, is in the last bucket. `partial_fit`
+    0.9999, for each column (unfolded: each part) by itself. What is beyond, infinities too, is in the last bucket. `partial_fit`
     after the first call keeps the edges.
 
     Statistics of a session add up, so that sessions come and go without a row being read again. Other than in the lake, where
