@@ -23,8 +23,9 @@ RANDOM: Final = "random"
 SHIFTS: Final = (0.0, -0.2, 0.2)
 """Ticks from the policy's own threshold: where that of a policy without a factor is looked for. A factor that did nothing leaves it."""
 
-BLIND_SHIFTS: Final = (-0.2, -0.4, -0.6)
-"""The same without the prediction, which is what lifts a score above a threshold: where it is gone, that has to come down to trade."""
+BLIND: Final = (-0.1, -0.3, -0.6)
+"""Ticks: where the threshold is looked for without the prediction. Nothing else lifts a score above zero: from "only where there is
+no queue" to nearly everywhere."""
 
 SIGNALS: Final = (0.25, 0.5, 0.75, 1.0)
 """Ticks: where the threshold of the signals is looked for; a desk's prediction seldom passes one."""
@@ -51,11 +52,13 @@ def variants(found: Search, chosen: Policy, market: Market, replays: Replays) ->
     best = found.policies[trials["trial"][0]] if trials.height else Policy()
     candidates = {FULL: [chosen], **_without(best), **_simpler(market), RANDOM: [best]}
     open_choices = [policy for choices in candidates.values() if len(choices) > 1 for policy in choices]
-    earned = dict(zip(open_choices, (sum(each.net_pnl for each in outcomes) for outcomes in replays(open_choices)), strict=True))
+    came = dict(zip(open_choices, replays(open_choices), strict=True))
+    # Having traded first, then the net P&L; of equals the first choice.
+    worth = {policy: (any(each.contracts for each in of), sum(each.net_pnl for each in of)) for policy, of in came.items()}
     rows = []
     for name, choices in candidates.items():
-        policy = max(choices, key=lambda choice: earned.get(choice, 0))  # of equals the first
-        net = earned[policy] / PRICE_UNIT if len(choices) > 1 else None
+        policy = max(choices, key=lambda choice: worth.get(choice, (False, 0)))
+        net = worth[policy][1] / PRICE_UNIT if len(choices) > 1 else None
         rows.append({"variant": name, "style": STYLES[policy.style], **settings(policy), "choices": len(choices), "net_pnl_train": net})
     return pl.DataFrame(rows, schema_overrides={"choices": pl.Int32, "net_pnl_train": pl.Float64})
 
@@ -64,8 +67,9 @@ def _without(best: Policy) -> dict[str, list[Policy]]:
     weights: dict[str, Any] = {name: 0.0 for name in SETTINGS if name.endswith("_weight")}
     removed: dict[str, dict[str, Any]] = {f"without_{name.removesuffix('_weight')}": {name: 0.0} for name in weights}
     removed["prediction_alone"] = weights | {_PREDICTION: best.prediction_weight}
+    shifted = [best.threshold + shift for shift in SHIFTS]
     return {
-        name: [best._replace(**gone, threshold=best.threshold + shift) for shift in (SHIFTS if gone.get(_PREDICTION, 1) else BLIND_SHIFTS)]
+        name: [best._replace(**gone, threshold=threshold) for threshold in (shifted if gone.get(_PREDICTION, 1) else BLIND)]
         for name, gone in removed.items()
     }
 

@@ -91,6 +91,13 @@ def test_a_threshold_is_chosen_on_the_training_sessions(hand):
     assert rows.filter(variant="without_ahead")["net_pnl_train"][0] == pytest.approx(-0.01)
 
 
+def test_a_variant_trades_even_where_standing_aside_would_have_been_better(hand):
+    def replays(policies):
+        return [[Outcome(-(10**9), 1, 1, 1, 0) if policy.threshold < -0.5 else Outcome(0, 0, 0, 0, 0)] for policy in policies]
+
+    assert policies_of(variants(found(BEST), BEST, hand.market, replays))["without_prediction"].threshold == -0.6
+
+
 def test_a_factor_that_did_nothing_changes_nothing(hand):
     idle = BEST._replace(behind_weight=0.0)
     of = policies_of(variants(found(idle), idle, hand.market, earning(lambda _: 0)[0]))
