@@ -16,6 +16,9 @@ final as (
         trials.net_pnl,
         trials.contracts,
         trials.pnl_per_contract,
+        trials.sharpe,
+        -- Nothing that earned more earned as much a contract.
+        trials.pnl_per_contract > coalesce(max(trials.pnl_per_contract) over better, '-infinity'::double) as on_front,
         trials.threshold_ticks,
         trials.prediction_weight,
         trials.level_weight,
@@ -24,6 +27,7 @@ final as (
         trials.hysteresis_ticks
     from trials
     left join chosen using (market, period)
+    window better as (partition by trials.market, trials.period order by trials.net_pnl desc, trials.trial rows between unbounded preceding and 1 preceding)
 )
 
 select * from final order by market, period, place, trial

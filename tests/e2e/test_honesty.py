@@ -16,8 +16,12 @@ from assets.curves.statistics import session_statistics
 from assets.desk import Desk, SimulatedSource, load_desk
 from assets.features.build import build
 from assets.features.indicators import indicators
+from assets.fills.ablation import ablate, policies_of, variants
 from assets.fills.policy import Policy
-from assets.fills.simulate import simulate
+from assets.fills.replay import Outcome, make_session
+from assets.fills.schema import VARIANTS
+from assets.fills.tape import make_tape
+from assets.fills.tune import Search
 from assets.ticks.dbn import read_records
 from assets.ticks.source import open_source
 
@@ -27,21 +31,24 @@ TRAINED, TESTED = 6, 4
 @dataclass(frozen=True)
 class Answer:
     r2: list[float]
-    net_pnl: float
-    fees: float
-    contracts: int
+    variants: pl.DataFrame
+    """Net P&L, fees and contracts of each way to trade, over the sessions predicted."""
 
 
 def ask(alpha: float, home: Path) -> Answer:
-    """Six sessions to fit on, four to predict and to trade with a policy that always quotes something."""
+    """Six sessions to fit on, four to predict and to trade with a policy that always quotes something, and in every other way."""
     default = load_desk(Path(__file__).parents[2] / "desk.toml")
     desk = default.model_copy(update={"home": home, "source": SimulatedSource(alpha=alpha, events_per_session=60_000)})
     chosen, calendar = indicators(desk.leaders), Calendar(desk)
     days = calendar.sessions()[: TRAINED + TESTED]
     tables = {day: features(desk, day) for day in days}
-    sums = [session_statistics(tables[day][0], chosen, horizon_ns=desk.horizon_ns) for day in days[:TRAINED]]
-    model = fit(sums, chosen, horizon_ns=desk.horizon_ns, first_session=days[0], last_session=days[TRAINED - 1])
-    r2, net, fees, contracts = [], 0.0, 0.0, 0
+    statistics = [session_statistics(tables[day][0], chosen, horizon_ns=desk.horizon_ns) for day in days[:TRAINED]]
+    model = fit(statistics, chosen, horizon_ns=desk.horizon_ns, first_session=days[0], last_session=days[TRAINED - 1])
+    policy, market, r2, traded = Policy(threshold=0.0), desk.markets[desk.traded], [], []
+    # Nothing to choose by: each variant takes the first of its thresholds that it is offered, the signals none at all, so that they trade.
+    settled = Search([policy], [[Outcome(0, 1, 1, 0, 0)]], [days[0]])
+    ways = policies_of(variants(settled, policy, market, lambda policies: [[Outcome(0, 1, 1, 0, 0)]] * len(policies)))
+    ways["signals"] = ways["signals"]._replace(threshold=0.0)
     for day in days[TRAINED:]:
         table, records = tables[day]
         prediction = predict(model, table)
@@ -49,12 +56,9 @@ def ask(alpha: float, home: Path) -> Answer:
         window = calendar.window(desk.traded, day)
         assert window is not None
         signal = table["ts_event"].to_numpy(), prediction
-        policy = Policy(threshold=0.0)
-        traded = simulate(records, *signal, market=desk.markets["FLW"], trading=desk.trading, policy=policy, window=window)
-        net += traded.outcome.net_pnl / 1e9
-        fees += float(traded.fills["fee"].sum()) / 1e9
-        contracts += traded.outcome.contracts
-    return Answer(r2, net, fees, contracts)
+        session = make_session(make_tape(records, market), *signal, window)
+        traded.append(ablate(session, ways, market, desk.trading, seed=day.toordinal()))
+    return Answer(r2, pl.concat(traded).group_by("variant", maintain_order=True).agg(pl.col("net_pnl", "fees", "contracts").sum()))
 
 
 def features(desk: Desk, day: dt.date) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -90,7 +94,23 @@ def test_where_there_is_none_none_is_found(answers: dict[float, Answer]) -> None
 
 
 def test_without_information_trading_loses_its_costs(answers: dict[float, Answer]) -> None:
-    blind = answers[0.0]
-    assert blind.contracts > 200
-    assert blind.net_pnl < 0
-    assert answers[1.0].net_pnl / answers[1.0].contracts > blind.net_pnl / blind.contracts
+    blind, knowing = (answers[alpha].variants.row(0, named=True) for alpha in (0.0, 1.0))
+    assert blind["variant"] == "full"
+    assert blind["contracts"] > 200
+    assert blind["net_pnl"] < 0
+    assert knowing["net_pnl"] / knowing["contracts"] > blind["net_pnl"] / blind["contracts"]
+
+
+def test_without_information_every_way_to_trade_loses_what_it_costs(answers: dict[float, Answer]) -> None:
+    blind = answers[0.0].variants
+    traded = blind.filter(pl.col("contracts") > 0)
+    # One way is to see that nothing is worth its cost, and not to trade.
+    assert set(VARIANTS) - set(traded["variant"]) == {"take"}
+    assert traded.filter(pl.col("net_pnl") >= 0)["variant"].to_list() == []
+    taking = blind.row(by_predicate=pl.col("variant") == "signals", named=True)
+    assert taking["net_pnl"] < -2 * taking["fees"]  # who takes pays the spread too
+
+
+def test_with_information_following_it_beats_a_coin(answers: dict[float, Answer]) -> None:
+    knowing = dict(answers[1.0].variants.select("variant", "net_pnl").iter_rows())
+    assert knowing["full"] > knowing["random"]

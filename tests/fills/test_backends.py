@@ -3,6 +3,9 @@
 import datetime as dt
 import os
 import signal
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
@@ -86,6 +89,35 @@ def test_an_unknown_backend_is_told(ruled):
 def test_two_nodes_of_ray_come_to_the_same(cluster, ruled, serial):
     with open_backend("ray", ruled, 1) as replay:
         assert replay(POLICIES) == serial
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_worker_that_is_killed_at_work_costs_no_trial(cluster, hand, ruled):
+    many = [Policy(threshold=0.001 * k) for k in range(3_000)]
+    with open_backend("serial", ruled, 1) as replay:
+        expected = replay(many)
+    with open_backend("ray", ruled, 1) as replay, ThreadPoolExecutor(1) as thread:
+        coming = thread.submit(replay, many)
+        killed = None
+        while killed is None and not coming.done():
+            killed = next(at_work(), None)
+        assert killed is not None, "the search was over before a worker could be found at work"
+        os.kill(killed, signal.SIGKILL)
+        assert coming.result() == expected
+
+
+def at_work():
+    """Processes of the cluster that this test started, while they replay: Ray writes the task's name over the command line."""
+    for entry in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if b"ray::_replay" in (entry / "cmdline").read_bytes() and os.getpid() in ancestors(int(entry.name)):
+                yield int(entry.name)
+
+
+def ancestors(pid):
+    while pid > 1:
+        pid = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+        yield pid
 
 
 @pytest.mark.filterwarnings("ignore")
