@@ -88,6 +88,10 @@ class Trading(_Part):
     """How the traded market is traded in simulation."""
 
     latency_ms: float = Field(20.0, ge=0, description="Decision to exchange, and exchange back to us")
+    queue: Literal["exact", "pessimist", "optimist", "power", "share", "logarithm"] = Field(
+        "exact", description="How an order's place in its queue is known; exact needs order ids and is the pessimist's bound without"
+    )
+    queue_exponent: float = Field(1.0, gt=0, description="n of the queue models power and share; larger: more cancels from behind")
     max_position: int = Field(2, ge=1, description="Contracts held at most, long or short")
     order_size: int = Field(1, ge=1)
     daily_loss_limit: Decimal = Field(Decimal(1000), gt=0, description="Currency; reaching it flattens and stops the session")

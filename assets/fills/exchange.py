@@ -1,8 +1,9 @@
 """The exchange as our orders meet it.
 
 What an order of ours gets:
-- it waits behind the contracts that rested at its price when it arrived; they are known by their priority, so a
-  removal or a fill ahead of it moves it up and one behind it does not;
+- it waits behind the contracts that rested at its price when it arrived; where they are known by their priority, a
+  removal or a fill ahead of it moves it up and one behind it does not; where they are not, trades take from the front
+  and cancels from where the queue model says (`queues.py`);
 - a trade at its price or a worse one gives it what is left after those ahead, and no more than was traded;
 - several orders of ours share one trade's contracts, the better price first, then the earlier order;
 - an opposite order that comes to rest at its price or through it would have met it first: it gives its contracts;
@@ -14,11 +15,13 @@ The market does not react to us: the tape stays as it was. Our connection is one
 cancel never overtakes the order that it cancels.
 """
 
+import math
 from typing import Any
 
 import numpy as np
 
 from assets.books.codes import ASK, BID, Int
+from assets.fills.queues import after_cancel
 from assets.fills.rows import ADDED, CLEARED, FILLED, LAST, REMOVED, UNKNOWN
 from assets.fills.wire import CANCEL, CANCELLED, DONE, NEVER, NEW, REJECTED, RESTING, STANDS, TAKEN, TOO_LATE, Room, kernel
 
@@ -65,7 +68,8 @@ def _meet(row: Any, room: Room) -> None:
             if order.px != px:
                 continue
             if row.priority == UNKNOWN:
-                order.ahead = min(order.ahead, room.ladder[side, px, STANDS])
+                behind = room.ladder[side, px, STANDS] + size - order.ahead
+                order.ahead = after_cancel(room.rules.queue, room.rules.queue_exponent, order.ahead, behind, float(size))
             elif row.priority < order.priority:
                 order.ahead -= size
     elif row.kind == CLEARED:
@@ -88,11 +92,13 @@ def _share(side: Int, px: Int, volume: Int, priority: Int, ts: Int, room: Room) 
         better = sign * (order.px - px)
         if better < 0:
             break
-        if better == 0 and priority < order.priority:
+        if better == 0 and UNKNOWN < priority < order.priority:
             order.ahead -= volume
             j += 1
             continue
-        quantity = min(order.left, max(0, left - order.ahead))
+        quantity = min(order.left, max(0, np.int64(math.floor(left - order.ahead + 0.5))))
+        if better == 0 and priority == UNKNOWN:
+            order.ahead = max(order.ahead - volume, 0.0)
         if quantity > 0:
             left -= quantity
             _fill(o, quantity, order.px, True, ts, room)

@@ -1,7 +1,8 @@
 """The tape of records that bring their levels and name no order (schemas mbp-10, mbp-1 and tbbo): what changed between two records.
 
-Nothing is invented. Contracts that leave a price have no known place in its queue: they are REMOVED with the priority
-UNKNOWN, and an order of ours is only ever known to stand behind no more than what is left. A price that comes into view
+Nothing is invented. Contracts that leave a price have no known place in its queue: they are REMOVED with the priority UNKNOWN,
+and the exchange estimates how many stood ahead of us (`queues.py`). A trade takes from the front: its contracts are FILLED
+when it is told, whether its own record shows the smaller level or a later one. A price that comes into view
 from behind brings contracts that may have joined before ours: they are put ahead. A price that leaves the view stands as
 it was last seen, until the best price passes it.
 """
@@ -14,7 +15,7 @@ from numba import njit
 
 from assets.books import codes as mbo
 from assets.books.codes import ASK, BID, Int
-from assets.fills.rows import ADDED, CLEARED, LAST, REMOVED, ROW, TRADED, UNKNOWN
+from assets.fills.rows import ADDED, CLEARED, FILLED, LAST, REMOVED, ROW, TRADED, UNKNOWN
 
 FIRST: Final = 0
 """Priority ahead of every order of ours."""
@@ -62,6 +63,8 @@ def _rows_of(quoted: Quoted, width: Int, rows: np.ndarray) -> Int:
     depth = level_px.shape[1]
     ladder = np.zeros((2, width), np.int64)
     seen = np.zeros((2, width), np.int64)
+    owed = np.zeros((2, width), np.int64)  # contracts that traded while the level still showed them
+    traded_at = np.zeros((2, width), np.int64)
     book = np.array([-1, width], np.int64)  # best bid, best ask
     deepest = np.array([-1, width], np.int64)  # last price in view
     worst = np.array([width, -1], np.int64)  # furthest price that stands
@@ -69,10 +72,14 @@ def _rows_of(quoted: Quoted, width: Int, rows: np.ndarray) -> Int:
     for i in range(len(ts)):
         if action[i] == mbo.CLEAR:
             ladder[:] = 0
+            owed[:] = 0
             book[BID], book[ASK] = -1, width
             deepest[BID], deepest[ASK] = -1, width
             worst[BID], worst[ASK] = width, -1
             k = _write(rows, k, ts[i], CLEARED, BID, 0, 0, k, book)
+        # A seller that takes meets bids. A trade without an aggressor says nothing about a queue.
+        met = BID if side[i] == mbo.SIDE_ASK else ASK
+        traded = size[i] if action[i] == mbo.TRADE and side[i] != mbo.SIDE_NONE and 0 <= px[i] < width else 0
         before = book.copy()
         for s in range(2):
             book[s] = -1 if s == BID else width
@@ -95,6 +102,15 @@ def _rows_of(quoted: Quoted, width: Int, rows: np.ndarray) -> Int:
             at = max(before[s], book[s]) if s == BID else min(before[s], book[s])
             while 0 <= at < width and toward * (stop - at) >= 0:
                 more = seen[s, at] - ladder[s, at]
+                if owed[s, at] > 0 and more == owed[s, at] and ts[i] == traded_at[s, at]:
+                    seen[s, at] = 0  # the level that shows the trade is still to come
+                    at += toward
+                    continue
+                owed[s, at] = 0
+                if more < 0 and traded > 0 and s == met and at == px[i]:
+                    shown = min(-more, traded)
+                    k = _write(rows, k, ts[i], FILLED, s, at, shown, UNKNOWN, book)
+                    more, traded = more + shown, traded - shown
                 if more > 0:
                     revealed = toward * (at - deepest[s]) > 0 and toward * (at - before[s]) > 0
                     k = _write(rows, k, ts[i], ADDED, s, at, more, FIRST if revealed else k, book)
@@ -107,9 +123,13 @@ def _rows_of(quoted: Quoted, width: Int, rows: np.ndarray) -> Int:
             deepest[s] = last
             if book[s] < 0 or book[s] == width:
                 worst[s] = width if s == BID else -1
-        if action[i] == mbo.TRADE and side[i] != mbo.SIDE_NONE and 0 <= px[i] < width:
-            # A seller that takes meets bids. A trade without an aggressor says nothing about a queue.
-            k = _write(rows, k, ts[i], TRADED, BID if side[i] == mbo.SIDE_ASK else ASK, px[i], size[i], LAST, book)
+        gone = min(traded, ladder[met, px[i]]) if traded > 0 else 0
+        if gone > 0:
+            ladder[met, px[i]] -= gone
+            owed[met, px[i]], traded_at[met, px[i]] = owed[met, px[i]] + gone, ts[i]
+            k = _write(rows, k, ts[i], FILLED, met, px[i], gone, UNKNOWN, book)
+        if traded > gone:
+            k = _write(rows, k, ts[i], TRADED, met, px[i], traded - gone, LAST, book)
     return k
 
 

@@ -16,6 +16,7 @@ from assets.desk import NS, PRICE_UNIT, Market, Trading
 from assets.fills.errors import FillsError
 from assets.fills.exchange import advance, expire
 from assets.fills.policy import POLICY, Policy
+from assets.fills.queues import QUEUES
 from assets.fills.tape import Tape, double_mids
 from assets.fills.trader import decide, listen
 from assets.fills.wire import FILL, ORDER, REQUEST, RULES, STATE, Room, kernel
@@ -112,6 +113,8 @@ def make_rules(market: Market, trading: Trading, session: Session, *, post_only:
         "order_delay": trading.latency_ns,
         "cancel_delay": trading.latency_ns,
         "response_delay": trading.latency_ns,
+        "queue": QUEUES.index(trading.queue),
+        "queue_exponent": trading.queue_exponent,
     }
     for name, value in values.items():
         rules[name] = value

@@ -7,7 +7,7 @@ import numpy as np
 ADDED, REMOVED, FILLED, TRADED, CLEARED = range(5)
 
 UNKNOWN: Final = -1
-"""Priority of a removal whose order is not known."""
+"""Priority of a removal or a fill whose order is not known."""
 
 LAST: Final = np.iinfo(np.int32).max
 """Priority behind every order."""

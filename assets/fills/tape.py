@@ -16,8 +16,8 @@ A modify that raises the size or moves the price is a removal and an addition at
 size is a removal that keeps the rest in place. A refill of an order whose shown part had traded (iceberg)
 joins the back, as on the venue.
 
-This is the one seam where it is decided how a queue is known: a source without order ids (`levels.py`) writes removals
-with the priority UNKNOWN, and the exchange then only knows what is left (`exchange.py`).
+This is the one seam where it is decided how a queue is known: a source without order ids (`levels.py`) writes removals and
+fills with the priority UNKNOWN, and the exchange then estimates (`queues.py`). `aggregated` forgets the orders of a tape that knew them.
 """
 
 from typing import Final, NamedTuple
@@ -32,7 +32,7 @@ from assets.books.codes import ASK, BID, Int
 from assets.desk import PRICE_UNIT, Market
 from assets.fills.errors import FillsError
 from assets.fills.levels import Quoted, quoted_prices, resolve_levels
-from assets.fills.rows import ADDED, CLEARED, FILLED, LAST, REMOVED, ROW, TRADED
+from assets.fills.rows import ADDED, CLEARED, FILLED, LAST, REMOVED, ROW, TRADED, UNKNOWN
 
 REACH: Final = 1 << 17
 """Ticks to each side of the middle price that the tape keeps. An order further away (a stub quote at 0.01, a
@@ -84,6 +84,13 @@ def make_tape(records: pl.DataFrame, market: Market) -> Tape:
         on_ladder = np.where((levels >= base) & (levels <= top), levels - base, width)
         rows = resolve_levels(Quoted(ts, action, side, px - base, size, np.where(sizes > 0, on_ladder, -1), sizes), width)
     return Tape(rows, base, width)
+
+
+def aggregated(tape: Tape) -> Tape:
+    """The same session as a feed of levels and trades shows it: nobody says whose contracts left or traded."""
+    rows = tape.rows.copy()
+    rows["priority"][np.isin(rows["kind"], (REMOVED, FILLED))] = UNKNOWN
+    return tape._replace(rows=rows)
 
 
 _NO_PRICE: Final = np.iinfo(np.int64).min // 2

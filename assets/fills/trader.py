@@ -154,7 +154,7 @@ def _quote(side: Int, room: Room) -> None:
         ahead, behind = there, 0
         o = standing[level]
         if o >= 0 and room.orders[o].state == RESTING:
-            ahead = room.orders[o].ahead
+            ahead = np.int64(room.orders[o].ahead + 0.5)
             behind = max(0, there - ahead)
         value = score(policy, sign, state.prediction, 0.5 * sign * (bid + ask - 2 * px), ahead, behind)
         scores[level] = value

@@ -25,9 +25,9 @@ def _record(**fields: str) -> np.dtype[np.void]:
     return np.dtype([(name, kind) for kind, names in fields.items() for name in names.split()], align=True)
 
 
-ORDER: Final = _record(i4="px left known ahead priority", i1="side", u1="state leaving immediate")
+ORDER: Final = _record(f8="ahead", i4="px left known priority", i1="side", u1="state leaving immediate")
 """An order of ours. left: contracts open at the exchange; known: contracts open as far as we have heard; ahead:
-contracts before it in the queue; priority: of the first order behind it; leaving: a cancel is under way."""
+contracts before it, a fraction where they are estimated; priority: of the first order behind it; leaving: a cancel is under way."""
 
 REQUEST: Final = _record(
     i8="ts_request ts_arrival ts_response", f8="score prediction", i4="order px quantity ahead", i1="side", u1="kind reason answer"
@@ -56,10 +56,12 @@ decision being made: its time, touch and prediction, our order (-1: none) and th
 
 RULES: Final = _record(
     i8="base tick_value maker_fee taker_fee loss_limit max_position order_size post_only flatten_ns close_ns "
-    "feed_delay order_delay cancel_delay response_delay"
+    "feed_delay order_delay cancel_delay response_delay queue",
+    f8="queue_exponent",
 )
 """What the venue, the broker and the desk lay down, one record; money in 1e-9 of the currency, times in
-nanoseconds. base: ticks that px = 0 stands for. From flatten_ns on the position is closed and nothing is quoted."""
+nanoseconds. base: ticks that px = 0 stands for. From flatten_ns on the position is closed and nothing is quoted.
+queue, queue_exponent: how the place in a queue is estimated where it is not known (`queues.py`)."""
 
 STANDS, TAKEN = range(2)
 """Places of a ladder's price: contracts that rest there, and those of them that we have taken."""

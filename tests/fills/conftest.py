@@ -161,7 +161,7 @@ class Wire:
         return int(made["quantity"][made["order"] == order].sum())
 
     def ahead(self, order: int) -> int:
-        return int(self.room.orders["ahead"][order])
+        return round(float(self.room.orders["ahead"][order]))
 
     def answer(self, request: int) -> int:
         return int(self.room.requests["answer"][request])

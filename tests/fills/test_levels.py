@@ -11,7 +11,7 @@ from assets.books.rebuild import rebuild
 from assets.books.schema import LEVELS
 from assets.desk import Market
 from assets.fills.levels import FIRST
-from assets.fills.rows import ADDED, CLEARED, REMOVED, TRADED, UNKNOWN
+from assets.fills.rows import ADDED, CLEARED, FILLED, REMOVED, TRADED, UNKNOWN
 from assets.fills.tape import Tape, make_tape
 from assets.ticks.dbn import to_frame
 from assets.ticks.exchange import Instrument, simulate
@@ -59,7 +59,22 @@ def test_a_queue_that_shrinks_says_only_what_is_left():
 
 def test_a_trade_is_told_before_the_quote_that_follows_it():
     tape = tape_of(quote((100, 5), (101, 7)), quote((100, 5), (101, 7), ("A", 100, 2)), quote((100, 3), (101, 7)))
-    assert told(tape)[2:] == [(TRADED, "B", 100, 2, np.iinfo(np.int32).max), (REMOVED, "B", 100, 2, UNKNOWN)]
+    assert told(tape)[2:] == [(FILLED, "B", 100, 2, UNKNOWN)]
+
+
+def test_a_trade_whose_own_record_shows_the_smaller_level_is_told_once():
+    tape = tape_of(quote((100, 5), (101, 7)), quote((100, 3), (101, 7), ("A", 100, 2)), quote((100, 2), (101, 7)))
+    assert told(tape)[2:] == [(FILLED, "B", 100, 2, UNKNOWN), (REMOVED, "B", 100, 1, UNKNOWN)]
+
+
+def test_a_level_that_does_not_shrink_after_a_trade_was_renewed_at_the_back():
+    tape = tape_of(quote((100, 5), (101, 7)), quote((100, 5), (101, 7), ("A", 100, 2)), quote((100, 5), (101, 7)))
+    assert told(tape)[2:] == [(FILLED, "B", 100, 2, UNKNOWN), (ADDED, "B", 100, 2, 3)]
+
+
+def test_a_trade_of_more_than_was_shown_met_hidden_contracts():
+    tape = tape_of(quote((100, 5), (101, 7)), quote(None, (101, 7), ("A", 100, 8)))
+    assert told(tape)[2:] == [(FILLED, "B", 100, 5, UNKNOWN), (TRADED, "B", 100, 3, np.iinfo(np.int32).max)]
 
 
 def test_a_trade_without_an_aggressor_says_nothing_of_a_queue():
