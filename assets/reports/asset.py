@@ -1,6 +1,7 @@
 """The Dagster shell of the top floor: one report a session, and the desk's pages."""
 
 import datetime as dt
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -8,27 +9,28 @@ import dagster as dg
 import pandera.polars as pa
 import polars as pl
 
-from assets.books.schema import BookQuality
+from assets.books.schema import BookQuality, Quarantine
 from assets.calendar import Calendar
 from assets.curves.schema import CurveModel, ModelScores
 from assets.desk import Desk
 from assets.fills.evidence import sharpe
-from assets.fills.schema import Fills, Orders, QuotingPolicy
+from assets.fills.schema import Fills, Orders, PolicyAblation, QuotingPolicy
 from assets.lake import Lake
-from assets.reports.history import DeskTables, desk_page, week_page, weeks
+from assets.reports.history import desk_page, week_page, weeks
 from assets.reports.origin import explained
 from assets.reports.page import Link, write
 from assets.reports.picture import picture
 from assets.reports.schema import PerformanceReport
 from assets.reports.session import SessionTables, session_page
 from assets.reports.statistics import sessions_a_year, weekly_table
+from assets.reports.tables import DeskTables
 from assets.shell import OWNERS, contract_check, told
 from assets.ticks.schema import Recording
 
-CODE_VERSION: Final = "1"
+CODE_VERSION: Final = "2"
 """Raised with the figures of a report or the look of a page."""
 
-_DESK_INPUTS: Final = ("performance_report", "quoting_policy", "curve_model", "model_scores", "clean_books")
+_DESK_INPUTS: Final = ("performance_report", "policy_ablation", "quoting_policy", "curve_model", "model_scores")
 
 
 def performance_report(desk: Desk) -> dg.AssetsDefinition:
@@ -46,6 +48,7 @@ def performance_report(desk: Desk) -> dg.AssetsDefinition:
         partitions_def=Calendar(desk).traded_partitions,
         deps=[
             *(dg.AssetKey([market, table]) for table in ("simulated_fills", "predictions", "feature_table")),
+            *(dg.AssetKey([name, "clean_books"]) for name in desk.all_markets),
             dg.AssetDep(dg.AssetKey([market, "curve_model"]), partition_mapping=dg.TimeWindowPartitionMapping()),
         ],
     )
@@ -68,7 +71,11 @@ def desk_report(desk: Desk) -> dg.AssetsDefinition:
         owners=OWNERS,
         tags={"market": market, "layer": "reports"},
         code_version=CODE_VERSION,
-        deps=[*(dg.AssetKey([market, table]) for table in _DESK_INPUTS), dg.AssetKey("warehouse")],
+        deps=[
+            *(dg.AssetKey([market, table]) for table in _DESK_INPUTS),
+            *(dg.AssetKey([name, "clean_books"]) for name in desk.all_markets),
+            dg.AssetKey("warehouse"),
+        ],
     )
     def asset() -> dg.MaterializeResult:
         with told():
@@ -91,6 +98,7 @@ def read_desk(desk: Desk) -> DeskTables:
     """Every published row that the desk's pages tell of."""
     lake = Lake(desk.lake)
     reports = _all(lake, "performance_report", PerformanceReport, desk.traded, "session")
+    quality, refused = _read_data(lake, desk.all_markets)
     return DeskTables(
         desk=desk.name,
         name=desk.traded,
@@ -102,10 +110,23 @@ def read_desk(desk: Desk) -> DeskTables:
         fills=_explained_fills(desk, lake, reports["session"].to_list()),
         curves=_all(lake, "curve_model", CurveModel, desk.traded, "period"),
         scores=_all(lake, "model_scores", ModelScores, desk.traded, "period"),
-        quality=_all(lake, "book_quality", BookQuality, desk.traded, "session").join(
-            _all(lake, "recording", Recording, desk.traded, "session").select("session", "complete"), on="session", how="left"
-        ),
+        ablation=_all(lake, "policy_ablation", PolicyAblation, desk.traded, "session"),
+        quality=quality,
+        refused=refused,
     )
+
+
+def _read_data(lake: Lake, markets: Sequence[str], *sessions: dt.date) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Quality and counted quarantine of every market, of these sessions, or of all that are published."""
+    rows: dict[str, list[pl.DataFrame]] = {"book_quality": [], "recording": [], "quarantine": []}
+    for table, contract in (("book_quality", BookQuality), ("recording", Recording), ("quarantine", Quarantine)):
+        for market in markets:
+            every = _all(lake, table, contract, market, "session", *sessions)
+            rows[table].append(every.with_columns(market=pl.lit(market)))
+    quality, recording, refused = (pl.concat(parts) for parts in rows.values())
+    whole = recording.select("market", "session", "complete")
+    counted = refused.group_by("market", "session", "reason").agg(rows=pl.len().cast(pl.Int64))
+    return quality.join(whole, on=["market", "session"], how="left"), counted.sort("session", "market", "reason")
 
 
 def _explained_fills(desk: Desk, lake: Lake, sessions: list[dt.date]) -> pl.DataFrame:
@@ -131,6 +152,7 @@ def write_session_page(desk: Desk, session: dt.date) -> tuple[Path, SessionTable
     lake, market = Lake(desk.lake), desk.traded
     keys: Any = {"market": market, "session": session}
     of_period: Any = {"market": market, "period": Calendar(desk).period_of(session)}
+    quality, refused = _read_data(lake, desk.all_markets, session)
     tables = SessionTables(
         name=market,
         market=desk.markets[market],
@@ -142,6 +164,8 @@ def write_session_page(desk: Desk, session: dt.date) -> tuple[Path, SessionTable
         predictions=lake.read("predictions", **keys),
         quotes=lake.read("feature_table", columns=["ts_event", "bid_px", "ask_px"], **keys),
         curves=lake.read("curve_model", **of_period) if lake.exists("curve_model", **of_period) else None,
+        quality=quality,
+        refused=refused,
     )
     report = tables.summarise()
     monday = session - dt.timedelta(days=session.weekday())
@@ -180,9 +204,9 @@ def _desk_metadata(desk: Desk, tables: DeskTables) -> dict[str, dg.MetadataValue
     }
 
 
-def _all(lake: Lake, table: str, contract: type[pa.DataFrameModel], market: str, key: str) -> pl.DataFrame:
-    """Every partition of a market below one another, each with its date in the column `key`."""
-    days = [dt.date.fromisoformat(keys[key]) for keys in lake.partitions(table) if keys["market"] == market]
+def _all(lake: Lake, table: str, contract: type[pa.DataFrameModel], market: str, key: str, *only: dt.date) -> pl.DataFrame:
+    """A market's partitions, all or only those of some dates, below one another, each with its date in the column `key`."""
+    days = only or [dt.date.fromisoformat(keys[key]) for keys in lake.partitions(table) if keys["market"] == market]
     where: Any = [{"market": market, key: day} for day in days]
     none = contract.empty().with_columns(pl.lit(None, pl.Date).alias(key))
     return pl.concat([none, *(lake.read(table, **keys).with_columns(pl.lit(keys[key]).alias(key)) for keys in where)])

@@ -8,7 +8,6 @@ import polars as pl
 from assets.desk import PRICE_UNIT, Market
 from assets.reports.page import money
 from assets.reports.plot import Figure, axes, listed, marked, milliseconds, name_days, packed, stroke, thin
-from assets.reports.statistics import random_trades
 from assets.reports.summary import price_worth
 
 _CROWD: Final = 400
@@ -225,94 +224,4 @@ def weights(ranked: pl.DataFrame) -> Figure:
     }
     figure = listed([bar], ranked.height)
     figure["layout"]["xaxis"] |= {"showgrid": True, "title": {"text": "ticks"}}
-    return figure
-
-
-def drift(wide: pl.DataFrame) -> Figure:
-    """Weight of each indicator in each period's model, as shades.
-
-    Args:
-        wide: indicator, then a column of weights for each period, the indicator to be drawn on top first.
-    """
-    periods = wide.columns[1:]
-    shades = {
-        "type": "heatmap",
-        "name": "ticks",
-        "x": periods,
-        "y": wide["indicator"].to_list()[::-1],
-        "z": packed(wide.select(periods).to_numpy()[::-1].astype(np.float64)),
-        "colorscale": [[0, "--panel"], [1, "--buy"]],
-        "zmin": 0,
-        "xgap": 1,
-        "ygap": 1,
-        "showscale": False,
-        "hovertemplate": "%{y}, %{x}<br>%{z:.4f} ticks<extra></extra>",
-    }
-    figure = listed([shades], wide.height)
-    name_days(figure, periods)
-    return figure
-
-
-def cumulative(reports: pl.DataFrame, unit: str) -> Figure | None:
-    """Net and gross P&L and one contract held, added up session by session from zero."""
-    if not reports.height:
-        return None
-    labels = ["start", *reports["session"].dt.strftime("%Y-%m-%d").to_list()]
-    lines = []
-    for column, label, colour, dash, width in (
-        ("hold_pnl", "one contract held", "--muted", "dot", 1.0),
-        ("gross_pnl", "before fees", "--third", "dash", 1.25),
-        ("net_pnl", "net", "--ink", "solid", 2.0),
-    ):
-        worth = np.concatenate([[0.0], reports[column].cum_sum().to_numpy()])
-        lines.append(stroke(label, labels, worth, colour, width=width, dash=dash))
-    figure = axes(lines, height=340)
-    name_days(figure, labels)
-    return figure
-
-
-def desk_drawdown(reports: pl.DataFrame, unit: str) -> Figure | None:
-    """`drawdown` of net P&L session by session."""
-    if not reports.height:
-        return None
-    labels = ["start", *reports["session"].dt.strftime("%Y-%m-%d").to_list()]
-    return drawdown(labels, np.concatenate([[0.0], reports["net_pnl"].cum_sum().to_numpy()]), unit)
-
-
-def luck(reports: pl.DataFrame, unit: str) -> Figure | None:
-    """The net P&L that coin-tossed directions would have given, as a bell, and the one that came, as a line."""
-    mean, deviation = random_trades(reports)
-    if not deviation:
-        return None
-    net = float(reports["net_pnl"].sum())
-    reach = max(4 * deviation, abs(net - mean) * 1.1)
-    x = np.linspace(mean - reach, mean + reach, 241)
-    density = np.exp(-0.5 * ((x - mean) / deviation) ** 2)
-    bell = stroke("directions tossed by a coin", x, density, "--muted", width=1.5, fill="tozeroy", fillcolor="--grid")
-    came = stroke("what came", np.array([net, net]), np.array([0.0, 1.0]), "--sell" if net < mean else "--buy", width=3)
-    for line in (bell, came):
-        line["hovertemplate"] = "%{x:,.2f}"
-    figure = axes([bell, came], height=260, hovermode="closest")
-    figure["layout"]["yaxis"] |= {"visible": False}
-    figure["layout"]["xaxis"]["title"] = {"text": f"net P&L, {unit}"}
-    return figure
-
-
-def rivals(scores: pl.DataFrame) -> Figure | None:
-    """Out-of-sample R2 of each model, period by period.
-
-    Args:
-        scores: rows of `model_scores`, each with its `period` (date).
-    """
-    told = scores.drop_nulls("r2").sort("period", "model")
-    if not told.height:
-        return None
-    lines = []
-    for place, (model,) in enumerate(told.select("model").unique(maintain_order=True).rows()):
-        some = told.filter(pl.col("model") == model)
-        colour, dash = _RIVALS[place % len(_RIVALS)], _DASHES[place % len(_DASHES)]
-        days = some["period"].dt.strftime("%Y-%m-%d").to_list()
-        lines.append(marked(model, days, some["r2"].to_numpy(), colour, dash) | {"hovertemplate": "%{y:.4f}"})
-    figure = axes(lines, height=300)
-    name_days(figure, told["period"].unique().sort().dt.strftime("%Y-%m-%d").to_list())
     return figure

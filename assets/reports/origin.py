@@ -65,12 +65,14 @@ def breakdown(told: pl.DataFrame, by: pl.Expr) -> pl.DataFrame:
         by: the key of the groups, null for fills that have none.
 
     Returns:
-        key, fills, contracts, edge, markout_10s, markout_60s, paid (means a contract), in the order of the key.
+        key, fills, contracts, edge, markout_10s, markout_60s, paid (means a contract) and kept (the sum over contracts of what was left
+        10 s after the fill, less fees), in the order of the key.
     """
     every = pl.lit(True)
     means = {"edge": "worth_0s", "markout_10s": "worth_10s", "markout_60s": "worth_60s", "paid": "paid"}
     counts = {"fills": pl.len().cast(pl.Int64), "contracts": pl.col("quantity").sum()}
-    grouped = told.group_by(by.alias("key")).agg(**counts, **{name: _mean(column, every) for name, column in means.items()})
+    kept = ((pl.col("worth_10s") - pl.col("paid")) * pl.col("quantity")).sum()
+    grouped = told.group_by(by.alias("key")).agg(**counts, **{name: _mean(column, every) for name, column in means.items()}, kept=kept)
     return grouped.sort("key", nulls_last=True)
 
 

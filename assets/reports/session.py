@@ -2,14 +2,15 @@
 
 import datetime as dt
 from dataclasses import dataclass
-from decimal import Decimal
 from pathlib import Path
 
 import polars as pl
 
 from assets.desk import Market
 from assets.reports import figures, origin
-from assets.reports.page import Card, Exhibit, Link, Page, Section, Table, Teller, money, number, percent, plain, render, write
+from assets.reports.data import data_exhibits
+from assets.reports.exhibits import curve_exhibits, origin_queries, origins
+from assets.reports.page import Card, Exhibit, Link, Page, Section, money, number, percent, render, write
 from assets.reports.plot import share_clock
 from assets.reports.statistics import scoreboard
 from assets.reports.summary import summarise
@@ -32,6 +33,10 @@ class SessionTables:
     """ts_event, bid_px, ask_px at each change of the traded market's best prices."""
     curves: pl.DataFrame | None = None
     """Rows of `curve_model`, when the desk's model has curves."""
+    quality: pl.DataFrame | None = None
+    """Rows of `book_quality` of every market, as `data_exhibits` wants them; None where no lake has any."""
+    refused: pl.DataFrame | None = None
+    """Its rows of `quarantine` counted, likewise."""
     unit: str = "USD"
 
     def summarise(self) -> pl.DataFrame:
@@ -67,6 +72,8 @@ def session_page(tables: SessionTables, report: pl.DataFrame, *, links: tuple[Li
     ]
     if tables.curves is not None and tables.curves.height:
         sections.append(Section("The model", curve_exhibits(tables.curves, sql.get("curves"))))
+    if tables.quality is not None and tables.refused is not None:
+        sections.append(Section("The data", data_exhibits(tables.quality, tables.refused)))
     day = f"{tables.session:%A} {tables.session.day} {tables.session:%B %Y}"
     footer = "Times are UTC. Made by tickline from the session's published tables."
     return render(Page(f"{tables.name}, {day}", lead(report), tables.provenance, sections, links, footer))
@@ -114,21 +121,6 @@ def headline(report: pl.DataFrame) -> list[Card]:
         Card("Mean position", number(2)(float(report["mean_position"].to_numpy().mean())), f"contracts; most {most}"),
         Card("R² of prediction", number(4)(shares["r2"]), "out of sample"),
     ]
-
-
-def origin_queries(where: str, multiplier: Decimal) -> dict[str, str]:
-    """The SQL of `origins` for the sessions that a where clause picks."""
-    later = ",\n".join(
-        f"       sum(side * ({mid} - price) * quantity) filter ({mid} is not null)\n"
-        f"       / sum(quantity) filter ({mid} is not null) / 1e9 * {multiplier} as after_{seconds}s"
-        for seconds, mid in origin.HORIZONS.items()
-    )
-    return {
-        "made_of": "select sum(spread_captured) as spread_captured, -sum(slippage) as slippage,\n"
-        "       sum(gross_pnl - spread_captured + slippage) as moves, -sum(fees) as fees, sum(net_pnl) as net\n"
-        f"from performance_report\n{where}",
-        "markouts": f"select side,\n{later}\nfrom fills\n{where} group by rollup (side)",
-    }
 
 
 def _queries(tables: SessionTables) -> dict[str, str]:
@@ -180,89 +172,3 @@ def _result(tables: SessionTables, sql: dict[str, str]) -> list[Exhibit]:
     ]
     share_clock([exhibit.figure for exhibit in exhibits if exhibit.figure], [tables.quotes, tables.equity])
     return exhibits
-
-
-def origins(report: pl.DataFrame, told: pl.DataFrame, sql: dict[str, str]) -> list[Exhibit | Table]:
-    """What the money is made of.
-
-    Args:
-        report: rows of `performance_report`.
-        told: their fills, as `origin.explained` returns them.
-        sql: queries for "made_of" and "markouts".
-    """
-    if not told.height:
-        return [Exhibit("made-of", "What the net is made of", "", None)]
-    unit = report["unit"][0]
-    kept = {
-        "fills": ("Fills", number()),
-        "contracts": ("Contracts", number()),
-        "edge": ("At the fill", money),
-        "markout_10s": ("After 10 s", money),
-        "markout_60s": ("After 60 s", money),
-        "paid": ("Fee", number(2)),
-    }
-
-    def table(title: str, how: str, by: pl.Expr, key: tuple[str, Teller]) -> Table:
-        return Table(title, f"{how} Mean {unit} a contract, before fees.", origin.breakdown(told, by), {"key": key, **kept})
-
-    return [
-        Exhibit(
-            "made-of",
-            f"What the net is made of, {unit}",
-            "Spread captured is what resting orders earned against the middle at the fill, slippage what taking orders paid. Moves is what "
-            "positions earned as the middle moved afterwards: below zero, the market went against the fills.",
-            figures.waterfall(origin.made_of(report), unit),
-            sql.get("made_of"),
-        ),
-        Exhibit(
-            "markouts",
-            f"What a fill was worth as time went on, {unit} a contract",
-            "Mean of side × (mid later − price), before fees. It begins with what the order earned of the spread; a line that falls means "
-            "that the market went against the fills, and one that ends below the fee means that the fills lost money.",
-            figures.markouts(origin.markouts(told), unit),
-            sql.get("markouts"),
-        ),
-        table("By hour", "Hour of the day, UTC.", origin.by_hour(), ("Hour", number())),
-        table("By side", "Bought or sold, resting (maker) or taking (taker).", origin.by_side(), ("Side", plain)),
-        table(
-            "By place in the queue", "Contracts ahead when the order arrived, from this many on.", origin.by_queue(), ("Ahead", number())
-        ),
-        table(
-            "By score",
-            "Fills in four equal parts by the score that sent their order, 1 the lowest.",
-            origin.by_score(),
-            ("Quarter", number()),
-        ),
-    ]
-
-
-def curve_exhibits(curves: pl.DataFrame, sql: str | None) -> list[Exhibit | Table]:
-    """What each indicator adds, and a small figure for each, the one that moves the prediction most first.
-
-    Args:
-        curves: rows of `curve_model` of one period.
-        sql: the query that gives them.
-    """
-    ranked = importance(curves)
-    first, last = curves["first_session"][0], curves["last_session"][0]
-    whole = Exhibit(
-        "importance",
-        "What each indicator adds",
-        f"Trained on {first} to {last}. The bar is the root mean square of what the indicator's curve adds to the predicted move. In the "
-        "figures below, dots are the mean move in a bucket of |indicator|, larger with more rows; the line is the joint fit, which holds "
-        "only what the other indicators do not explain, with its 95 % band; both in ticks.",
-        figures.weights(ranked),
-        sql,
-    )
-    small = [
-        Exhibit(f"curve-{place}", indicator, "", figures.curve(curves.filter(pl.col("indicator") == indicator)), small=True)
-        for place, indicator in enumerate(ranked["indicator"])
-    ]
-    return [whole, *small]
-
-
-def importance(curves: pl.DataFrame) -> pl.DataFrame:
-    """Indicators by the root mean square of their curve over the training rows, in ticks: indicator, weight."""
-    rows = pl.col("count").sum()
-    weight = pl.when(rows > 0).then(((pl.col("value") ** 2 * pl.col("count")).sum() / rows).sqrt()).otherwise(0.0)
-    return curves.group_by("indicator").agg(weight=weight).sort("weight", "indicator", descending=[True, False])

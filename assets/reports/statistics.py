@@ -90,6 +90,15 @@ def sessions_to_convince(pnl: Pnl, level: float = 0.95) -> int | None:
     return math.ceil(1 + (scale * _NORMAL.inv_cdf(level) / ratio) ** 2)
 
 
+def exposure(reports: pl.DataFrame) -> float | None:
+    """Base of a return: the largest worth that the desk held in any session, its most contracts times one at the first mid.
+
+    None without a position: nothing was at stake, so nothing has a return on it.
+    """
+    worth = float((reports["max_position"] * reports["notional"]).to_numpy().max(initial=0.0))
+    return worth or None
+
+
 def random_trades(reports: pl.DataFrame) -> tuple[float, float]:
     """Mean and standard deviation of net P&L had a coin decided the direction of each round trip.
 

@@ -10,14 +10,17 @@ import duckdb
 import polars as pl
 import pytest
 
-from assets.books.schema import BookQuality
+from assets.books.schema import BookQuality, Quarantine
 from assets.curves.schema import CurveModel, ModelScores, Predictions
 from assets.desk import Desk
 from assets.features.schema import FeatureTable
-from assets.fills.schema import Equity, Fills, Orders
+from assets.fills.schema import VARIANTS, Equity, Fills, Orders, PolicyAblation
 from assets.lake import Lake
 from assets.reports import asset
+from assets.reports.exhibits import origin_queries
 from assets.reports.history import desk_page, week_page
+from assets.reports.luck import compared
+from assets.reports.origin import breakdown, by_hour, by_queue, by_score, by_side
 from assets.reports.schema import PerformanceReport
 from assets.ticks.schema import Recording
 
@@ -44,6 +47,9 @@ def publish(lake: Lake, session, tables, rows) -> None:
     lake.write("feature_table", rows(FeatureTable, quotes), FeatureTable, **keys)
     lake.write("book_quality", rows(BookQuality, [quality]), BookQuality, **keys)
     lake.write("recording", rows(Recording, [{"complete": True}]), Recording, **keys)
+    lake.write("quarantine", rows(Quarantine, [{"row": row, "reason": "unknown order"} for row in range(7)]), Quarantine, **keys)
+    ways = [{"variant": name, "net_pnl": 10.0 * place - session.day, "contracts": place} for place, name in enumerate(VARIANTS)]
+    lake.write("policy_ablation", rows(PolicyAblation, ways), PolicyAblation, **keys)
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +111,7 @@ def test_a_session_run_twice_gives_the_same_bytes(desk):
 
 def test_every_query_on_every_page_runs_and_answers(desk):
     with duckdb.connect() as con:
-        for table in ("feature_table", "fills", "equity", "performance_report", "curve_model", "model_scores", "book_quality", "recording"):
+        for table in sorted(path.name for path in desk.lake.iterdir()):
             con.execute(f"create view {table} as from read_parquet('{desk.lake}/{table}/*/*/*.parquet', hive_partitioning = true)")
         queries = {query for page in desk.reports.iterdir() for query in re.findall(r"<pre>(.*?)</pre>", page.read_text(), re.S)}
         assert len(queries) > 20
@@ -130,6 +136,35 @@ def test_the_query_of_the_weeks_gives_the_table_of_the_weeks(desk):
     assert [row[-1] for row in asked] == pytest.approx(shown["r2"].to_list())
 
 
+def test_the_queries_of_the_breakdowns_give_their_tables(desk):
+    tables = asset.read_desk(desk)
+    queries = origin_queries(tables.where, tables.multiplier)
+    with duckdb.connect() as con:
+        for table in ("fills", "orders"):
+            con.execute(f"create view {table} as from read_parquet('{desk.lake}/{table}/*/*/*.parquet', hive_partitioning = true)")
+        for name, by in {"hour": by_hour(), "side": by_side(), "queue": by_queue(), "score": by_score()}.items():
+            asked = con.sql(queries[name]).pl()
+            shown = breakdown(tables.fills, by)
+            assert asked["key"].to_list() == shown["key"].to_list(), name
+            for column, theirs in {"fills": "fills", "edge": "edge", "markout_60s": "after_60s", "paid": "fee", "kept": "kept"}.items():
+                assert asked[theirs].to_list() == pytest.approx(shown[column].to_list()), (name, column)
+
+
+def test_other_ways_to_trade_stand_beside_the_policy(desk):
+    ways = compared(asset.read_desk(desk).ablation)
+    assert ways["variant"][0] == VARIANTS[-1]
+    full = ways.filter(pl.col("variant") == "full").row(0, named=True)
+    assert (full["sessions"], full["mean"]) == (3, -sum(day.day for day in SESSIONS) / 3)
+    assert (full["difference"], full["difference_low"], full["difference_high"]) == (0.0, 0.0, 0.0)
+    assert ways["difference"].to_list() == [10.0 * place for place in reversed(range(len(VARIANTS)))]
+    assert "plot-ways" in (desk.reports / "index.html").read_text()
+
+
+def test_what_was_left_out_is_on_every_page(desk):
+    for page in desk.reports.iterdir():
+        assert "unknown order" in page.read_text(), page.name
+
+
 def test_the_headline_is_metadata_as_floats(desk):
     [materialisation] = run(desk, MONDAY).asset_materializations_for_node("ES__performance_report")
     told = materialisation.metadata
@@ -142,7 +177,7 @@ def test_a_missing_input_is_named_and_nothing_is_published(tmp_path, market):
     desk = desk_at(tmp_path, market)
     result = run(desk, MONDAY, raise_on_error=False)
     [failure] = [event.step_failure_data for event in result.all_node_events if event.is_step_failure]
-    assert failure.user_failure_data.description == f"orders ES 2026-09-21 is not in the lake at {desk.lake}: materialise it first"
+    assert failure.user_failure_data.description == f"book_quality ES 2026-09-21 is not in the lake at {desk.lake}: materialise it first"
     assert not desk.reports.exists()
 
 

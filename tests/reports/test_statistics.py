@@ -115,3 +115,10 @@ def test_no_reports_are_no_weeks():
 def test_random_trades_lose_their_fees():
     told = reports([(dt.date(2026, 9, 21), 1.0, 4)]).with_columns(fees=pl.lit(6.0), trip_square=pl.lit(25.0))
     assert statistics.random_trades(told) == (-6.0, 5.0)
+
+
+def test_a_return_is_on_the_most_that_was_held():
+    reports = pl.DataFrame({"max_position": [1, 3, 2], "notional": [100.0, 110.0, 120.0]})
+    assert statistics.exposure(reports) == 330.0
+    assert statistics.exposure(reports.with_columns(max_position=0)) is None
+    assert statistics.exposure(reports.clear()) is None

@@ -1,0 +1,113 @@
+"""Whether a result may be luck, and what other ways to trade would have come to."""
+
+from statistics import NormalDist
+from typing import Final
+
+import polars as pl
+
+from assets.fills import evidence
+from assets.reports import history_figures, statistics
+from assets.reports.page import Card, Exhibit, Table, money, number, percent, plain
+from assets.reports.tables import DeskTables
+
+SEED: Final = 20260824
+"""Of the bootstrap: any number does, as long as it stays."""
+
+_DRAWS: Final = 2_000
+"""Of the intervals of ways to trade, of which there are many: as many as the mart policy_ablation_intervals draws."""
+
+
+def luck(tables: DeskTables) -> list[Exhibit | list[Card]]:
+    """How far the result can be told from chance."""
+    net = tables.reports["net_pnl"].to_numpy()
+    interval = statistics.bootstrap_interval(net, seed=SEED)
+    enough = statistics.sessions_to_convince(net)
+    mean = float(net.mean()) if len(net) else None
+    policies = tables.policies
+    trials = number()(policies["trials"].max() if policies.height else None)
+    toss, deviation = statistics.random_trades(tables.reports)
+    by_coin = 1 - NormalDist(toss, deviation).cdf(float(net.sum())) if deviation else None
+    between = f"95 %: {money(interval[0])} to {money(interval[1])}" if interval else "too few sessions"
+    cards = [
+        Card("Mean day", money(mean), between),
+        Card("t-statistic", number(2)(statistics.t_statistic(net)), "of the mean day"),
+        Card("True Sharpe above 0", percent(evidence.probabilistic_sharpe(net)), "probability"),
+        Card("Deflated Sharpe", percent(_median(policies["dsr"])), f"of a winner in training, after {trials} trials; median period"),
+        Card("Overfitting (PBO)", percent(_median(policies["pbo"])), "of the search for it; 50 % where there is nothing to find"),
+        Card("A coin does as well", percent(by_coin), "probability"),
+        Card("Record to convince", number()(enough), f"sessions, at 95 %; there are {len(net)}"),
+    ]
+    how = (
+        "The grey bell is the net P&L to expect had a coin decided the direction of each round trip, with the same sizes and fees. "
+        "The line is what came: within the bell it cannot be told from chance. Round trips that overlap in time share their luck, so the "
+        "true bell is somewhat wider."
+    )
+    sql = f"select sum(net_pnl) as net, -sum(fees) as mean, sqrt(sum(trip_square)) as deviation\nfrom performance_report\n{tables.where}"
+    return [cards, Exhibit("luck", "Random trades", how, history_figures.luck(tables.reports, tables.unit), sql)]
+
+
+def _median(values: pl.Series) -> float | None:
+    middle = values.median()
+    return middle if isinstance(middle, float) else None
+
+
+def ways(tables: DeskTables) -> list[Exhibit | Table]:
+    """The policy without each of its factors, and simpler ways to trade, on the same sessions."""
+    if not tables.ablation.height:
+        return []
+    rows = compared(tables.ablation)
+    sql = (
+        "with traded as (select variant, session, net_pnl, contracts, net_pnl - max(net_pnl) filter (variant = 'full')\n"
+        "    over (partition by session) as less_full from policy_ablation\n"
+        f"    {tables.where})\n"
+        "select variant, count(*) as sessions, avg(net_pnl) as mean_day, avg(less_full) as less_full, avg(contracts) as contracts\n"
+        "from traded group by variant order by mean_day desc, variant"
+    )
+    how = (
+        f"Net P&L of a mean session, {tables.unit}, had it been traded by the policy as it is (full), without one of its factors, or in a "
+        "simpler way: the same sessions, predictions and exchange. Lines are 95 % intervals, from whole sessions drawn with replacement; "
+        "where they overlap much, these sessions cannot tell the two apart."
+    )
+    columns = {
+        "variant": ("Way to trade", plain),
+        "sessions": ("Sessions", number()),
+        "mean": ("Mean day", money),
+        "low": ("from", money),
+        "high": ("to", money),
+        "difference": ("Less the policy", money),
+        "difference_low": ("from", money),
+        "difference_high": ("to", money),
+        "contracts": ("Contracts a day", number()),
+    }
+    against = f"{tables.unit}. Less the policy: the same session by session, so that what moved both is left out."
+    return [
+        Exhibit("ways", f"Other ways to trade, {tables.unit} a session", how, history_figures.intervals(rows, tables.unit), sql),
+        Table("Ways to trade", against, rows, columns, sql),
+    ]
+
+
+def compared(ablation: pl.DataFrame) -> pl.DataFrame:
+    """Each variant's mean session with its interval, and the same of its difference from the policy as it is.
+
+    Args:
+        ablation: rows of `policy_ablation`, each with its `session` (date).
+
+    Returns:
+        variant, sessions, mean, low, high, difference, difference_low, difference_high, contracts; the best mean first; intervals are
+        null with a single session.
+    """
+    full = ablation.filter(pl.col("variant") == "full").select("session", full="net_pnl")
+    told = ablation.join(full, on="session").sort("session")
+    rows = []
+    for (name,), some in told.group_by("variant", maintain_order=True):
+        net = some["net_pnl"].to_numpy()
+        less = net - some["full"].to_numpy()
+        row = {"variant": name, "sessions": len(net), "mean": float(net.mean()), "difference": float(less.mean())}
+        spans = (statistics.bootstrap_interval(values, draws=_DRAWS, seed=SEED) or (None, None) for values in (net, less))
+        (low, high), (less_low, less_high) = spans
+        row |= {"low": low, "high": high, "difference_low": less_low, "difference_high": less_high}
+        rows.append(row | {"contracts": float(some["contracts"].to_numpy().mean())})
+    kinds = dict.fromkeys(("mean", "difference", "low", "high", "difference_low", "difference_high", "contracts"), pl.Float64)
+    return pl.DataFrame(rows, schema={"variant": pl.String, "sessions": pl.Int64, **kinds}).sort(
+        "mean", "variant", descending=[True, False]
+    )
