@@ -91,17 +91,11 @@ def make_lake(desk: Desk, sessions: Sequence[dt.date], size: Size = Size(), *, l
         played = plausible(PolicyAblation, len(VARIANTS), variant=VARIANTS, net_pnl=random.normal(0, 100, len(VARIANTS)))
         lake.write("policy_ablation", played, PolicyAblation, **keys)
         quality = {"records": [size.ticks], "events": [size.ticks], "quarantined": [2], "front_share": [1.0]}
+        told = {"book_quality": (1, quality), "quarantine": (2, {}), "recording": (1, {"records": [size.ticks], "damage": [None]})}
         for market in desk.all_markets:
-            lake.write(
-                "book_quality",
-                plausible(LAYERS["book_quality"].contract, 1, **quality),
-                LAYERS["book_quality"].contract,
-                market=market,
-                session=session,
-            )
-            lake.write(
-                "quarantine", plausible(LAYERS["quarantine"].contract, 2), LAYERS["quarantine"].contract, market=market, session=session
-            )
+            for table, (rows, given) in told.items():
+                known = LAYERS[table].contract
+                lake.write(table, plausible(known, rows, **given), known, market=market, session=session)
         if place and linked:
             _link(desk, lake, sessions[0], session)
         else:
