@@ -159,7 +159,7 @@ def test_a_week_without_trades_says_that_nothing_was_filled(tmp_path: Path) -> N
             "no session of the week of 2026-08-31 has been reported: the nearest week that has is that of 2026-09-21",
         ),
         (("--session", "2026-09-20"), "2026-09-20 is no session that desk 'demo' trades: those are 2026-09-21 to 2026-10-02"),
-        (("--session", "2026-09-22"), "orders FLW 2026-09-22 is not in the lake"),
+        (("--session", "2026-09-22"), "book_quality FLW 2026-09-22 is not in the lake"),
     ],
 )
 def test_a_page_of_what_is_not_there_is_refused_in_a_sentence(reported: Path, words: tuple[str, ...], sentence: str) -> None:

@@ -113,7 +113,8 @@ def curve_rows() -> pl.DataFrame:
 def frame(contract: type, rows: Sequence[dict[str, Any]]) -> pl.DataFrame:
     """Rows under a contract; a column that a row leaves out is null where it may be, else zero or empty."""
     columns = contract.to_schema().columns
-    nothing = {name: None if column.nullable else (0 if column.dtype.type.is_numeric() else "") for name, column in columns.items()}
+    blank = {pl.String: "", pl.Boolean: False}
+    nothing = {name: None if column.nullable else blank.get(column.dtype.type, 0) for name, column in columns.items()}
     schema = {name: column.dtype.type for name, column in columns.items()}
     return contract.validate(pl.DataFrame([nothing | row for row in rows], schema=schema))
 
