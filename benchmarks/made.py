@@ -21,8 +21,20 @@ from assets.features.schema import contract
 from assets.fills.ablation import variants
 from assets.fills.policy import Policy
 from assets.fills.replay import Outcome
-from assets.fills.schema import VARIANTS, Equity, Fills, Orders, PolicyAblation, PolicyVariants, QuotingPolicy, TrialSessions, TuningTrials
+from assets.fills.schema import (
+    VARIANTS,
+    Equity,
+    Fills,
+    Orders,
+    PolicyAblation,
+    PolicyVariants,
+    QuotingPolicy,
+    TrialSessions,
+    TuningTrials,
+    WhatIf,
+)
 from assets.fills.tune import Search, policy_of
+from assets.fills.what_if import LATENCIES
 from assets.lake import Lake
 from assets.reports.session import SessionTables
 from pipelines.layers import LAYERS
@@ -71,6 +83,20 @@ def plausible(contract: type[pa.DataFrameModel], rows: int, **given: Any) -> pl.
     return pl.DataFrame(columns)
 
 
+def _what_if(random: np.random.Generator) -> pl.DataFrame:
+    """Less for a longer wire and a harder queue, on average."""
+    latency, queue = list(LATENCIES), ["exact", "pessimist", "estimate", "optimist"]
+    columns = {
+        "assumption": ["latency"] * len(latency) + ["queue"] * len(queue),
+        "setting": [*(f"{each:g} ms" for each in latency), *queue],
+        "latency_ms": [*latency, *[20.0] * len(queue)],
+        "queue": [*["exact"] * len(latency), "exact", "pessimist", "share", "optimist"],
+        "queue_exponent": [*[1.0] * (len(latency) + 2), 5.0, 1.0],
+        "net_pnl": random.normal([*(-each for each in latency), -20.0, -60.0, -30.0, 20.0], 100),
+    }
+    return plausible(WhatIf, len(latency) + len(queue), **columns)
+
+
 def make_lake(desk: Desk, sessions: Sequence[dt.date], size: Size = Size(), *, linked: bool = False) -> None:
     """Publish every table of a desk for these sessions, and the models of their periods.
 
@@ -90,6 +116,7 @@ def make_lake(desk: Desk, sessions: Sequence[dt.date], size: Size = Size(), *, l
         random = np.random.default_rng(session.toordinal())
         played = plausible(PolicyAblation, len(VARIANTS), variant=VARIANTS, net_pnl=random.normal(0, 100, len(VARIANTS)))
         lake.write("policy_ablation", played, PolicyAblation, **keys)
+        lake.write("what_if", _what_if(random), WhatIf, **keys)
         quality = {"records": [size.ticks], "events": [size.ticks], "quarantined": [2], "front_share": [1.0]}
         told = {"book_quality": (1, quality), "quarantine": (2, {}), "recording": (1, {"records": [size.ticks], "damage": [None]})}
         for market in desk.all_markets:

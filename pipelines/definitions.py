@@ -45,6 +45,7 @@ def _definitions(desk: Desk) -> dg.Definitions:
         fills.quoting_policy(desk),
         fills.simulated_fills(desk),
         fills.policy_ablation(desk),
+        fills.what_if(desk),
         reports.performance_report(desk),
     ]
     for floor in (features, curves, fills, reports):

@@ -15,7 +15,7 @@ import polars as pl
 from assets.books.schema import BookQuality, CleanBooks, Quarantine, Trades
 from assets.curves.schema import CurveModel, CurveStatistics, ModelChoice, ModelImportance, ModelScores, Predictions
 from assets.features.schema import FeatureTable
-from assets.fills.schema import Equity, Fills, Orders, PolicyAblation, PolicyVariants, QuotingPolicy, TrialSessions, TuningTrials
+from assets.fills.schema import Equity, Fills, Orders, PolicyAblation, PolicyVariants, QuotingPolicy, TrialSessions, TuningTrials, WhatIf
 from assets.reports.schema import PerformanceReport
 from assets.ticks.schema import RawTicks, Recording, TradingHalts
 
@@ -81,6 +81,7 @@ LAYERS: Final[Mapping[str, Layer]] = {
         Layer("trial_sessions", TrialSessions, "period", "quoting_policy"),
         Layer("policy_variants", PolicyVariants, "period", "quoting_policy"),
         Layer("policy_ablation", PolicyAblation, "session", "policy_ablation"),
+        Layer("what_if", WhatIf, "session", "what_if"),
         Layer("orders", Orders, "session", "simulated_fills", big=True),
         Layer("fills", Fills, "session", "simulated_fills"),
         Layer("equity", Equity, "session", "simulated_fills", big=True),

@@ -131,6 +131,7 @@ FLOOR_OF: Final = {
     "quoting_policy": "fills",
     "simulated_fills": "fills",
     "policy_ablation": "fills",
+    "what_if": "fills",
     "performance_report": "reports",
 }
 """Which bar of the progress display an asset moves."""

@@ -98,19 +98,8 @@ def ablate(session: Session, chosen: Mapping[str, Policy], market: Market, tradi
     replayer, rules, rows = Replayer(), make_rules(market, trading, session), []
     for name, policy in chosen.items():
         traded = _tossed(session, seed) if name == RANDOM else session
-        outcome = replayer.run(traded, policy, rules)
-        fills = replayer.fills
-        rows.append(
-            {
-                "variant": name,
-                "net_pnl": outcome.net_pnl / PRICE_UNIT,
-                "fees": float(fills["fee"].sum()) / PRICE_UNIT,
-                "contracts": outcome.contracts,
-                "maker_contracts": int(fills["quantity"][fills["maker"] == 1].sum()),
-                "orders": outcome.orders,
-                "cancelled": outcome.cancelled,
-            }
-        )
+        replayer.run(traded, policy, rules)
+        rows.append({"variant": name, **replayer.figures()})
     return pl.DataFrame(rows)
 
 

@@ -19,9 +19,11 @@ from assets.fills.schema import (
     QuotingPolicy,
     TrialSessions,
     TuningTrials,
+    WhatIf,
 )
 from assets.fills.simulate import nothing, simulate
 from assets.fills.tune import policy_of, search
+from assets.fills.what_if import what_if as replayed_otherwise
 from assets.fills.window import open_search, read_records, read_traded_session, read_training_sessions
 from assets.lake import Lake, LakeError
 from assets.shell import OWNERS, contract_check, told
@@ -153,6 +155,41 @@ def policy_ablation(desk: Desk) -> dg.AssetsDefinition:
     return asset
 
 
+def what_if(desk: Desk) -> dg.AssetsDefinition:
+    """Each session traded again with a shorter and a longer wire, and with other ways to know the queue."""
+    market, calendar, lake = desk.traded, Calendar(desk), Lake(desk.lake)
+
+    @dg.asset(
+        key=[market, "what_if"],
+        group_name="fills",
+        description="The same session, policy and predictions under other delays, and with the queue's bounds and an estimate in place of "
+        "what is known.",
+        kinds={"numba"},
+        owners=OWNERS,
+        tags={"market": market, "layer": "fills"},
+        code_version=CODE_VERSION,
+        partitions_def=calendar.traded_partitions,
+        deps=[
+            *(dg.AssetKey([market, layer]) for layer in ("raw_ticks", "clean_books", "predictions")),
+            dg.AssetDep(dg.AssetKey([market, "quoting_policy"]), partition_mapping=dg.TimeWindowPartitionMapping()),
+        ],
+    )
+    def asset(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+        session = dt.date.fromisoformat(context.partition_key)
+        with told():
+            traded = read_traded_session(desk, lake, session)
+            if traded is None:
+                lake.write("what_if", WhatIf.empty(), WhatIf, market=market, session=session)
+                return dg.MaterializeResult(metadata={"session": "no session"})
+            policy = policy_of(lake.read("quoting_policy", market=market, period=calendar.period_of(session)))
+            table = replayed_otherwise(traded, policy, desk.markets[market], desk.trading)
+            lake.write("what_if", table, WhatIf, market=market, session=session)
+        nets = table.select(pl.col("setting").str.replace(" ", "_"), "net_pnl").iter_rows()
+        return dg.MaterializeResult(metadata={f"net_pnl_{setting}": net for setting, net in nets})
+
+    return asset
+
+
 def checks(desk: Desk, market: str) -> list[dg.AssetChecksDefinition]:
     """Contracts, and that the account follows from the fills."""
     return [
@@ -161,6 +198,7 @@ def checks(desk: Desk, market: str) -> list[dg.AssetChecksDefinition]:
         contract_check(desk, market, "trial_sessions", TrialSessions, "period", asset="quoting_policy"),
         contract_check(desk, market, "policy_variants", PolicyVariants, "period", asset="quoting_policy"),
         contract_check(desk, market, "policy_ablation", PolicyAblation, "traded"),
+        contract_check(desk, market, "what_if", WhatIf, "traded"),
         contract_check(desk, market, "orders", Orders, "traded", asset="simulated_fills"),
         contract_check(desk, market, "fills", Fills, "traded", asset="simulated_fills"),
         contract_check(desk, market, "equity", Equity, "traded", asset="simulated_fills"),

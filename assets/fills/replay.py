@@ -127,6 +127,7 @@ class Replayer:
     def __init__(self) -> None:
         self._state = np.zeros(1, STATE)
         self._ladder = np.zeros((2, 0, 2), np.int32)
+        self._outcome = Outcome(0, 0, 0, 0, 0)
         self._grow(_FIRST_LOG)
 
     def run(self, session: Session, policy: Policy, rules: np.ndarray) -> Outcome:
@@ -144,7 +145,20 @@ class Replayer:
         worth, position = int(state["cash"]), int(state["position"])
         if position:
             worth += position * int(double_mids(session.tape)[-1]) * int(rules["tick_value"][0]) // 2
-        return Outcome(worth, int(state["contracts"]), int(state["orders"]), int(state["cancelled"]), position)
+        self._outcome = Outcome(worth, int(state["contracts"]), int(state["orders"]), int(state["cancelled"]), position)
+        return self._outcome
+
+    def figures(self) -> dict[str, float | int]:
+        """What the last replay came to, as the tables that compare replays tell it; money in currency."""
+        fills, outcome = self.fills, self._outcome
+        return {
+            "net_pnl": outcome.net_pnl / PRICE_UNIT,
+            "fees": float(fills["fee"].sum()) / PRICE_UNIT,
+            "contracts": outcome.contracts,
+            "maker_contracts": int(fills["quantity"][fills["maker"] == 1].sum()),
+            "orders": outcome.orders,
+            "cancelled": outcome.cancelled,
+        }
 
     @property
     def requests(self) -> np.ndarray:

@@ -8,6 +8,8 @@ from typing import Final
 import pandera.polars as pa
 import polars as pl
 
+from assets.fills.queues import QUEUES
+
 VARIANTS: Final = (
     "full",
     "without_prediction",
@@ -134,6 +136,22 @@ class PolicyAblation(pa.DataFrameModel):
     """`policy_ablation`: a session that no search saw, traded by each of the period's variants."""
 
     variant: str = pa.Field(unique=True, isin=VARIANTS, description="full: as traded; then factors removed; then simpler ways")
+    net_pnl: pl.Float64 = pa.Field(description="Currency, after fees")
+    fees: pl.Float64 = pa.Field(description="Currency")
+    contracts: pl.Int64 = pa.Field(ge=0)
+    maker_contracts: pl.Int64 = pa.Field(ge=0, description="Filled while resting")
+    orders: pl.Int64 = pa.Field(ge=0)
+    cancelled: pl.Int64 = pa.Field(ge=0)
+
+
+class WhatIf(pa.DataFrameModel):
+    """`what_if`: a session replayed under other assumptions about the wire and the queue; policy and predictions as traded."""
+
+    assumption: str = pa.Field(isin=["latency", "queue"], description="What is assumed otherwise; the rest is the desk's")
+    setting: str = pa.Field(description="Of a latency its milliseconds; of a queue exact, pessimist, estimate or optimist")
+    latency_ms: pl.Float64 = pa.Field(ge=0, description="One way, milliseconds")
+    queue: str = pa.Field(isin=QUEUES, description="How the place in the queue is known")
+    queue_exponent: pl.Float64 = pa.Field(gt=0, description="Of the queues power and share")
     net_pnl: pl.Float64 = pa.Field(description="Currency, after fees")
     fees: pl.Float64 = pa.Field(description="Currency")
     contracts: pl.Int64 = pa.Field(ge=0)

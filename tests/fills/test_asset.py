@@ -20,6 +20,7 @@ from assets.features.schema import FeatureTable
 from assets.fills import asset, window
 from assets.fills.account import faults
 from assets.fills.schema import VARIANTS
+from assets.fills.what_if import LATENCIES
 from assets.lake import Lake
 from assets.ticks.schema import MBO_COLUMNS, RawTicks
 
@@ -127,6 +128,19 @@ def test_the_session_is_traded_by_every_variant(desk, lake):
     assert rows["contracts"][0] == lake.read("fills", market="FLW", session=PERIOD)["quantity"].sum()
 
 
+def test_the_session_is_replayed_under_every_assumption(desk, lake):
+    run(asset.quoting_policy(desk), PERIOD)
+    run(asset.simulated_fills(desk), PERIOD)
+    mine = [check for check in asset.checks(desk, "FLW") if check.check_key.asset_key.path[-1] == "what_if"]
+    result = run(asset.what_if(desk), PERIOD, mine)
+    assert [evaluation.passed for evaluation in result.get_asset_check_evaluations()] == [True]
+    rows = {(row["assumption"], row["setting"]): row for row in lake.read("what_if", market="FLW", session=PERIOD).iter_rows(named=True)}
+    as_traded = lake.read("equity", market="FLW", session=PERIOD)["equity"][-1] / 1e9
+    assert rows["latency", "20 ms"]["net_pnl"] == rows["queue", "exact"]["net_pnl"] == as_traded
+    assert {setting for assumption, setting in rows if assumption == "queue"} == {"exact", "pessimist", "estimate", "optimist"}
+    assert len(rows) == len(LATENCIES) + 4
+
+
 def test_the_same_input_gives_the_same_bytes(desk, lake):
     def everything() -> list[bytes]:
         run(asset.quoting_policy(desk), PERIOD)
@@ -191,8 +205,9 @@ def test_a_holiday_has_partitions_without_rows(desk, lake):
     told = run(asset.simulated_fills(closed), PERIOD).asset_materializations_for_node("FLW__simulated_fills")[0].metadata
     assert told["session"].value == "no session"
     assert [lake.read(table, market="FLW", session=PERIOD).height for table in ("orders", "fills", "equity")] == [0, 0, 0]
-    run(asset.policy_ablation(closed), PERIOD)
-    assert lake.read("policy_ablation", market="FLW", session=PERIOD).height == 0
+    for again, table in ((asset.policy_ablation, "policy_ablation"), (asset.what_if, "what_if")):
+        run(again(closed), PERIOD)
+        assert lake.read(table, market="FLW", session=PERIOD).height == 0
 
 
 def test_an_account_that_does_not_add_up_is_found(desk, lake):

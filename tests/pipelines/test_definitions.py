@@ -31,6 +31,7 @@ LINEAGE = {
         "FLW/raw_ticks",
     ],
     "FLW/policy_ablation": ["FLW/clean_books", "FLW/predictions", "FLW/quoting_policy", "FLW/raw_ticks"],
+    "FLW/what_if": ["FLW/clean_books", "FLW/predictions", "FLW/quoting_policy", "FLW/raw_ticks"],
     "FLW/simulated_fills": ["FLW/clean_books", "FLW/predictions", "FLW/quoting_policy", "FLW/raw_ticks"],
 }
 
