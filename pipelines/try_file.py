@@ -106,7 +106,7 @@ def try_file(file: Path, definition: Path | None, out: Path, *, fee: Decimal = D
     first, middle, last = train["ts_event"][0], test["ts_event"][0], test["ts_event"][-1] + 1
     day = dt.datetime.fromtimestamp(middle / NS, dt.UTC).date()
     records = applied(raw, books.quarantine)
-    parts = _parts(train)
+    parts = stretches_of(train)
     sums = {day + dt.timedelta(days=k): _sums(part, chosen) for k, part in enumerate(parts)}
     model = fit(list(sums.values()), chosen, horizon_ns=HORIZON_NS, first_session=day, last_session=day)
     learning = _tuning_session(train, parts, sums, chosen, records, market, Window(first, middle - HORIZON_NS))
@@ -161,7 +161,7 @@ def _opening(books: Books) -> int | None:
     return int(books.trades["ts_event"][0]) if books.trades.height else None
 
 
-def _parts(train: pl.DataFrame) -> list[pl.DataFrame]:
+def stretches_of(train: pl.DataFrame) -> list[pl.DataFrame]:
     """Consecutive stretches of the training rows, each without the labels that reach into the next."""
     bounds = [train["ts_event"][k * (train.height - 1) // _FOLDS] for k in range(_FOLDS)] + [train["ts_event"][-1] + 1]
     inside = [pl.col("ts_event").is_between(start, end, closed="left") for start, end in pairwise(bounds)]

@@ -43,7 +43,7 @@ RIVALS: Final[dict[str, Rival]] = {
         lambda: make_pipeline(StandardScaler(), LinearSVR(epsilon=0.25, C=0.01, dual=True, max_iter=2_000, random_state=0)),
         most_rows=100_000,
     ),
-    "decision_tree": Rival(lambda: DecisionTreeRegressor(max_depth=8, min_samples_leaf=300, random_state=0), most_rows=100_000),
+    "decision_tree": Rival(lambda: DecisionTreeRegressor(max_depth=8, min_samples_leaf=300, random_state=0), most_rows=60_000),
     "gradient_boosting": Rival(lambda: HistGradientBoostingRegressor(max_iter=60, max_leaf_nodes=15, early_stopping=False, random_state=0)),
     "random_forest": Rival(
         lambda: RandomForestRegressor(24, min_samples_leaf=100, max_features=1 / 3, max_samples=0.5, random_state=0), most_rows=60_000
@@ -51,7 +51,7 @@ RIVALS: Final[dict[str, Rival]] = {
     "kernel_svr": Rival(
         lambda: make_pipeline(
             StandardScaler(),
-            Nystroem(gamma=0.01, n_components=150, random_state=0),
+            Nystroem(gamma=0.01, n_components=100, random_state=0),
             LinearSVR(epsilon=0.25, C=0.1, dual=True, max_iter=2_000, random_state=0),
         ),
         most_rows=60_000,
