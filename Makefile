@@ -1,10 +1,10 @@
-# make demo | test | ui | bench-books | bench-curves | bench-fills | bench-reports: each makes .venv with the pinned versions first. DESK=desks/other.toml chooses another desk.
+# make demo | test | test-cluster | ui | bench-books | bench-curves | bench-fills | bench-reports: each makes .venv with the pinned versions first. DESK=desks/other.toml chooses another desk.
 PYTHON ?= python3
 DESK ?= desk.toml
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test ui lint lock clean
+.PHONY: demo test test-cluster ui lint lock clean
 .DELETE_ON_ERROR:
 
 demo: $(READY)
@@ -12,6 +12,11 @@ demo: $(READY)
 
 test: $(READY) lint
 	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
+
+# Ray is an extra of its own, too: its tests are skipped where it is absent.
+test-cluster: $(READY)
+	$(BIN)/uv pip install --quiet --system-certs --python $(BIN)/python "ray>=2.50,<3"
+	$(BIN)/pytest tests/fills/test_backends.py
 
 ui: $(READY)
 	$(BIN)/tickline ui --desk $(DESK)

@@ -10,12 +10,13 @@ import os
 from pathlib import Path
 
 
-def _kernel_cache() -> str:
-    sources = sorted(Path(__file__).parent.rglob("*.py"))
-    compiled = [text for text in (path.read_bytes() for path in sources) if b"numba" in text]
+def kernel_cache(folder: Path = Path(__file__).parent) -> str:
+    """Where the compiled kernels of the sources below a folder are kept; a floor's own decorator is called `kernel`."""
+    texts = [path.read_bytes() for path in sorted(folder.rglob("*.py"))]
+    compiled = [text for text in texts if b"numba" in text or b"@kernel" in text]
     fingerprint = hashlib.sha256(b"\0".join(compiled)).hexdigest()[:16]
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     return str(cache / "tickline" / "kernels" / fingerprint)
 
 
-os.environ.setdefault("NUMBA_CACHE_DIR", _kernel_cache())
+os.environ.setdefault("NUMBA_CACHE_DIR", kernel_cache())

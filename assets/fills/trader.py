@@ -130,11 +130,12 @@ def _quote(side: Int, room: Room) -> None:
     if policy.style == TOUCH:
         first, end = TOUCHING, TOUCHING + 1
     standing[:] = -1
-    worst_case, leaving = sign * state.known_position, 0
+    worst_case, leaving, ours = sign * state.known_position, 0, 0
     for j in range(state.lives):
         o = state.live[j]
         order = room.orders[o]
         if order.side == sign:
+            ours += 1
             worst_case += order.known
             leaving += order.leaving
             level = sign * (front - order.px)
@@ -143,6 +144,13 @@ def _quote(side: Int, room: Room) -> None:
             elif not order.leaving:
                 _withdraw(o, SCORE, np.nan, room)
                 leaving += 1
+
+    # Where nothing of ours stands and even an empty queue would not reach the threshold, there is nothing to do: most decisions.
+    if ours == 0 and policy.ahead_weight <= 0:
+        nearest = 0.5 * sign * (bid + ask - 2 * (front - sign * first))
+        distance = nearest if policy.level_weight < 0 else nearest + (end - 1 - first)
+        if score(policy, sign, state.prediction, distance, 0, 0) <= policy.threshold:
+            return
 
     best, worst = -1, -1
     for level in range(first, end):
