@@ -11,7 +11,7 @@ import polars as pl
 
 from assets.books.schema import BookQuality, Quarantine
 from assets.calendar import Calendar
-from assets.curves.schema import CurveModel, ModelScores
+from assets.curves.schema import CurveModel, ModelImportance, ModelScores
 from assets.desk import Desk
 from assets.fills.evidence import sharpe
 from assets.fills.schema import Fills, Orders, PolicyAblation, QuotingPolicy
@@ -110,6 +110,7 @@ def read_desk(desk: Desk) -> DeskTables:
         fills=_explained_fills(desk, lake, reports["session"].to_list()),
         curves=_all(lake, "curve_model", CurveModel, desk.traded, "period"),
         scores=_all(lake, "model_scores", ModelScores, desk.traded, "period"),
+        importance=_all(lake, "model_importance", ModelImportance, desk.traded, "period"),
         ablation=_all(lake, "policy_ablation", PolicyAblation, desk.traded, "session"),
         quality=quality,
         refused=refused,

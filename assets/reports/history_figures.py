@@ -1,16 +1,11 @@
 """Figures over sessions and periods, from the frames they show; None where there is nothing to show."""
 
-from typing import Final
-
 import numpy as np
 import polars as pl
 
 from assets.reports.figures import drawdown
 from assets.reports.plot import Figure, axes, listed, marked, name_days, packed, stroke
 from assets.reports.statistics import random_trades
-
-_RIVALS: Final = ("--ink", "--buy", "--sell", "--third", "--fourth", "--muted")
-_DASHES: Final = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
 
 
 def drift(wide: pl.DataFrame) -> Figure:
@@ -83,23 +78,27 @@ def luck(reports: pl.DataFrame, unit: str) -> Figure | None:
     return figure
 
 
-def rivals(scores: pl.DataFrame) -> Figure | None:
-    """Out-of-sample R2 of each model, period by period.
+def carried_over(traded: pl.DataFrame) -> Figure | None:
+    """R2 of the traded model by period: in sample, held out, and out of sample with its interval.
 
     Args:
-        scores: rows of `model_scores`, each with its `period` (date).
+        traded: rows of `model_scores` of the traded models, each with its `period` (date).
     """
-    told = scores.drop_nulls("r2").sort("period", "model")
-    if not told.height:
+    if not traded.height:
         return None
+    days = traded["period"].dt.strftime("%Y-%m-%d").to_list()
     lines = []
-    for place, (model,) in enumerate(told.select("model").unique(maintain_order=True).rows()):
-        some = told.filter(pl.col("model") == model)
-        colour, dash = _RIVALS[place % len(_RIVALS)], _DASHES[place % len(_DASHES)]
-        days = some["period"].dt.strftime("%Y-%m-%d").to_list()
-        lines.append(marked(model, days, some["r2"].to_numpy(), colour, dash) | {"hovertemplate": "%{y:.4f}"})
-    figure = axes(lines, height=300)
-    name_days(figure, told["period"].unique().sort().dt.strftime("%Y-%m-%d").to_list())
+    for column, name, colour, dash in (
+        ("r2_train", "in sample", "--buy", "dash"),
+        ("r2_held_out", "held out", "--third", "dot"),
+        ("r2", "out of sample", "--ink", "solid"),
+    ):
+        values = traded[column].cast(pl.Float64).fill_null(np.nan).to_numpy()
+        lines.append(marked(name, days, values, colour, dash) | {"hovertemplate": "%{y:.4f}"})
+    lines[-1]["error_y"] = _reach(traded["r2"], traded["r2_low"], traded["r2_high"])
+    figure = axes(lines, height=280)
+    name_days(figure, days)
+    figure["layout"]["yaxis"] |= {"rangemode": "tozero"}
     return figure
 
 
@@ -132,34 +131,40 @@ def held(reports: pl.DataFrame) -> Figure | None:
     return figure
 
 
-def intervals(rows: pl.DataFrame, unit: str) -> Figure | None:
+def intervals(rows: pl.DataFrame, unit: str, *, digits: int = 2) -> Figure | None:
     """A dot and its 95 % interval a row, the first on top.
 
     Args:
-        rows: variant, mean, low, high (money), the best first.
-        unit: of the money.
+        rows: label, mean, low, high (an end that is null is not drawn), the best first.
+        unit: of the numbers, below the axis.
+        digits: decimals told of a dot.
     """
     if not rows.height:
         return None
     told = rows.reverse()
-    mean, low, high = (told[name].fill_null(told["mean"]).to_numpy() for name in ("mean", "low", "high"))
     dots = {
         "type": "scatter",
         "mode": "markers",
         "name": unit,
-        "x": packed(mean),
-        "y": told["variant"].str.replace_all("_", " ").to_list(),
-        "error_x": {
-            "type": "data",
-            "symmetric": False,
-            "array": packed(high - mean),
-            "arrayminus": packed(mean - low),
-            "color": "--muted",
-            "thickness": 1.5,
-        },
+        "x": packed(told["mean"].to_numpy()),
+        "y": told["label"].to_list(),
+        "error_x": _reach(told["mean"], told["low"], told["high"]),
         "marker": {"color": "--ink", "size": 8},
-        "hovertemplate": "%{y}<br>%{x:,.2f} " + unit + "<extra></extra>",
+        "hovertemplate": f"%{{y}}<br>%{{x:,.{digits}f}} {unit}<extra></extra>",
     }
     figure = listed([dots], told.height)
-    figure["layout"]["xaxis"] |= {"showgrid": True, "zeroline": True, "title": {"text": f"{unit} a session"}}
+    figure["layout"]["xaxis"] |= {"showgrid": True, "zeroline": True, "title": {"text": unit}}
     return figure
+
+
+def _reach(middle: pl.Series, low: pl.Series, high: pl.Series) -> Figure:
+    """Error bars from low to high around a point, none where an end is not known."""
+    up, down = ((end - middle).abs().fill_null(0.0).to_numpy() for end in (high, low))
+    return {
+        "type": "data",
+        "symmetric": False,
+        "array": packed(up),
+        "arrayminus": packed(down),
+        "color": "--muted",
+        "thickness": 1.5,
+    }

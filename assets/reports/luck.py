@@ -80,8 +80,15 @@ def ways(tables: DeskTables) -> list[Exhibit | Table]:
         "contracts": ("Contracts a day", number()),
     }
     against = f"{tables.unit}. Less the policy: the same session by session, so that what moved both is left out."
+    named = pl.col("variant").str.replace_all("_", " ")
     return [
-        Exhibit("ways", f"Other ways to trade, {tables.unit} a session", how, history_figures.intervals(rows, tables.unit), sql),
+        Exhibit(
+            "ways",
+            f"Other ways to trade, {tables.unit} a session",
+            how,
+            history_figures.intervals(rows.select("mean", "low", "high", label=named), f"{tables.unit} a session"),
+            sql,
+        ),
         Table("Ways to trade", against, rows, columns, sql),
     ]
 

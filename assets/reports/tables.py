@@ -29,6 +29,8 @@ class DeskTables:
     """Rows of `curve_model`, each with its `period` (date)."""
     scores: pl.DataFrame
     """Rows of `model_scores`, each with its `period` (date)."""
+    importance: pl.DataFrame
+    """Rows of `model_importance`, each with its `period` (date)."""
     ablation: pl.DataFrame
     """Rows of `policy_ablation`, each with its `session` (date)."""
     quality: pl.DataFrame
@@ -58,6 +60,7 @@ class DeskTables:
             policies=self.policies.filter(period),
             curves=self.curves.filter(period),
             scores=self.scores.filter(period),
+            importance=self.importance.filter(period),
             ablation=self.ablation.filter(session),
             quality=self.quality.filter(session),
             refused=self.refused.filter(session),

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import html
+import json
 import re
 from dataclasses import replace
 
@@ -11,7 +12,7 @@ import polars as pl
 import pytest
 
 from assets.books.schema import BookQuality, Quarantine
-from assets.curves.schema import CurveModel, ModelScores, Predictions
+from assets.curves.schema import CurveModel, ModelImportance, ModelScores, Predictions
 from assets.desk import Desk
 from assets.features.schema import FeatureTable
 from assets.fills.schema import VARIANTS, Equity, Fills, Orders, PolicyAblation
@@ -61,7 +62,10 @@ def desk(tmp_path_factory, market, tables, rows) -> Desk:
         session = tables()
         lake.write("curve_model", session.curves, CurveModel, market="ES", period=period)
         told = {"every": 1, "rows_train": 100, "rows_test": 50, "r2_train": 0.12}
-        scores = [told | {"model": "curves", "r2": 0.1 - place * 0.02, "mse": 0.9}, told | {"model": "zero", "r2": 0.0, "mse": 1.0}]
+        marks = {"champion": True, "traded": True, "r2_low": 0.05, "r2_high": 0.12, "r2_held_out": 0.11}
+        scores = [told | marks | {"model": "curves", "r2": 0.1 - place * 0.02, "mse": 0.9}, told | {"model": "zero", "r2": 0.0, "mse": 1.0}]
+        lost = [{"model": name, "indicator": "skew", "importance": 0.04, "low": 0.03, "high": 0.05} for name in ("curves", "zero")]
+        lake.write("model_importance", rows(ModelImportance, lost), ModelImportance, market="ES", period=period)
         lake.write("model_scores", rows(ModelScores, scores), ModelScores, market="ES", period=period)
     for place, session in enumerate(SESSIONS):
         publish(lake, session, tables(FILLS[: 20 - 6 * place], MIDS, session=session), rows)
@@ -158,6 +162,26 @@ def test_other_ways_to_trade_stand_beside_the_policy(desk):
     assert (full["difference"], full["difference_low"], full["difference_high"]) == (0.0, 0.0, 0.0)
     assert ways["difference"].to_list() == [10.0 * place for place in reversed(range(len(VARIANTS)))]
     assert "plot-ways" in (desk.reports / "index.html").read_text()
+
+
+def test_the_traded_model_is_told_in_and_out_of_sample_with_its_importance(desk):
+    page = (desk.reports / "index.html").read_text()
+    drawn = {figure["id"]: figure for figure in json.loads(re.search(r'id="figures">(.*?)</script>', page)[1])}
+    assert [line["name"] for line in drawn["plot-r2-by-week"]["data"]] == ["in sample", "held out", "out of sample"]
+    assert drawn["plot-r2-by-week"]["data"][2]["x"] == ["2026-09-21", "2026-09-28"]
+    assert drawn["plot-rivals"]["data"][0]["y"] == ["zero", "curves"]
+    assert drawn["plot-shuffled"]["data"][0]["y"] == ["skew"]
+    assert "<td>champion, traded</td>" in page
+
+
+def test_plotly_knows_every_property_of_the_desks_figures(desk):
+    import plotly.graph_objects as go
+
+    found = re.search(r'id="figures">(.*?)</script>', (desk.reports / "index.html").read_text())
+    figures = json.loads(re.sub(r'"--[a-z-]+"', '"#000"', found[1]))
+    assert len(figures) > 10
+    for figure in figures:
+        go.Figure(data=figure["data"], layout=figure["layout"])
 
 
 def test_what_was_left_out_is_on_every_page(desk):
