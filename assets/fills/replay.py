@@ -7,6 +7,7 @@ its signal (`trader.py`).
 
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -18,7 +19,7 @@ from assets.fills.exchange import advance, expire
 from assets.fills.policy import POLICY, Policy
 from assets.fills.queues import QUEUES
 from assets.fills.tape import Tape, double_mids
-from assets.fills.trader import decide, listen
+from assets.fills.trader import decide, idle, listen
 from assets.fills.wire import FILL, ORDER, REQUEST, RULES, STATE, Room, kernel
 
 if TYPE_CHECKING:
@@ -35,10 +36,15 @@ Floats = npt.NDArray[np.float64]
 
 
 @kernel
-def _run(rows: np.ndarray, ts: np.ndarray, signal: np.ndarray, room: Room) -> bool:
-    """Replay a session; False if a log was too short, and then nothing in `room` means anything."""
+def _run(rows: np.ndarray, ts: np.ndarray, signal: np.ndarray, seen: np.ndarray, room: Room) -> bool:
+    """Replay a session; False if a log was too short, and then nothing in `room` means anything.
+
+    Decisions that come to nothing are passed over, and the market is caught up with at the next that does not.
+    """
     r = 0
     for i in range(len(ts)):
+        if seen[i] > 0 and idle(rows[seen[i] - 1], ts[i], signal[i], room):
+            continue
         r = advance(rows, r, ts[i], room)
         listen(ts[i] + room.rules.feed_delay, room)
         if r > 0:
@@ -58,6 +64,11 @@ class Session:
     ts: Ints
     signal: Floats
     window: "Window"
+
+    @cached_property
+    def seen(self) -> Ints:
+        """Rows of the tape that have happened at each decision."""
+        return np.searchsorted(self.tape.rows["ts"], self.ts, side="right")
 
 
 @dataclass(frozen=True)
@@ -138,7 +149,7 @@ class Replayer:
         while True:
             self._ladder[:], self._state[:] = 0, np.zeros(1, STATE)
             room = Room(self._ladder, self._orders, self._requests, self._fills, self._state[0], rules[0], weights[0])
-            if _run(session.tape.rows, session.ts, session.signal, room):
+            if _run(session.tape.rows, session.ts, session.signal, session.seen, room):
                 break
             self._grow(2 * len(self._requests))
         state = self._state[0]

@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 
 from assets.books.codes import BID, Int
-from assets.fills.policy import INSIDE, LEVELS, TAKE, TOUCH, TOUCHING, score
+from assets.fills.policy import INSIDE, LEVELS, SCORES, TAKE, TOUCH, TOUCHING, score
 from assets.fills.wire import (
     CANCEL,
     CANCELLED,
@@ -66,10 +66,9 @@ def decide(row: Any, ts: Int, prediction: float, room: Room) -> None:
     state.ts, state.prediction, state.bid, state.ask = ts, prediction, row.bid, row.ask
     quoted = 0 <= row.bid < row.ask < room.ladder.shape[1]
     if not state.stopped:
-        worth = state.known_cash + state.known_position * (row.bid + row.ask + 2 * rules.base) * rules.tick_value // 2
         if ts >= rules.flatten_ns:
             state.stopped = CLOSE
-        elif quoted and worth <= -rules.loss_limit:
+        elif quoted and worth_at(row, room) <= -rules.loss_limit:
             state.stopped = FLATTEN
     if state.stopped:
         _flatten(room)
@@ -120,6 +119,32 @@ def _take(room: Room) -> None:
 
 
 @kernel
+def idle(row: Any, ts: Int, prediction: float, room: Room) -> bool:
+    """Whether a decision comes to nothing whatever queues there are: nothing of ours open, under way or unheard, and nothing to quote."""
+    state, rules, policy = room.state, room.rules, room.policy
+    if state.lives > 0 or state.heard < state.sent or state.fills_heard < state.fills or state.stopped or policy.style != SCORES:
+        return False
+    if ts >= rules.flatten_ns or worth_at(row, room) <= -rules.loss_limit:
+        return False
+    return out_of_reach(1, row.bid, row.ask, prediction, policy) and out_of_reach(-1, row.bid, row.ask, prediction, policy)
+
+
+@kernel
+def worth_at(row: Any, room: Room) -> Int:
+    """Cash and position at the mid, as far as we have heard."""
+    state, rules = room.state, room.rules
+    return state.known_cash + state.known_position * (row.bid + row.ask + 2 * rules.base) * rules.tick_value // 2
+
+
+@kernel
+def out_of_reach(sign: Int, bid: Int, ask: Int, prediction: float, policy: Any) -> bool:
+    """Whether no level of a side could pass the threshold, not even with an empty queue: so it is at most decisions."""
+    nearest, levels = (0.5 * (ask - bid) - 1, LEVELS) if ask - bid > 1 else (0.5 * (ask - bid), LEVELS - 1)
+    distance = nearest if policy.level_weight < 0 else nearest + levels - 1
+    return policy.ahead_weight <= 0 and score(policy, sign, prediction, distance, 0, 0) <= policy.threshold
+
+
+@kernel
 def _quote(side: Int, room: Room) -> None:
     """Bring our orders of a side into line with their scores."""
     state, rules, policy = room.state, room.rules, room.policy
@@ -145,12 +170,8 @@ def _quote(side: Int, room: Room) -> None:
                 _withdraw(o, SCORE, np.nan, room)
                 leaving += 1
 
-    # Where nothing of ours stands and even an empty queue would not reach the threshold, there is nothing to do: most decisions.
-    if ours == 0 and policy.ahead_weight <= 0:
-        nearest = 0.5 * sign * (bid + ask - 2 * (front - sign * first))
-        distance = nearest if policy.level_weight < 0 else nearest + (end - 1 - first)
-        if score(policy, sign, state.prediction, distance, 0, 0) <= policy.threshold:
-            return
+    if ours == 0 and out_of_reach(sign, bid, ask, state.prediction, policy):
+        return
 
     best, worst = -1, -1
     for level in range(first, end):

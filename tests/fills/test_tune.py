@@ -6,16 +6,21 @@ from decimal import Decimal
 import numpy as np
 import polars as pl
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from assets.desk import Trading
 from assets.fills import replay, wire
 from assets.fills.backends import open_backend
 from assets.fills.errors import FillsError
+from assets.fills.exchange import advance, expire
 from assets.fills.journal import fingerprint, remembered
-from assets.fills.policy import Policy
+from assets.fills.policy import POLICY, Policy
 from assets.fills.replay import make_rules, make_session
 from assets.fills.schema import TrialSessions, TuningTrials
+from assets.fills.trader import decide, listen
 from assets.fills.tune import BATCH, RANGES, STAND_ASIDE, policy_of, search
+from assets.fills.wire import kernel
 from assets.lake import check
 
 BUY, SELL = 1, -1
@@ -172,3 +177,35 @@ def test_a_log_too_short_is_lengthened_and_the_session_replayed(hand):
     for name in wire.REQUEST.names:
         assert np.array_equal(long.requests[name], short.requests[name], equal_nan=name == "score")
     assert np.array_equal(long.fills, short.fills)
+
+
+@kernel
+def every_decision(rows, ts, signal, room):
+    """The replay without passing any decision over."""
+    r = 0
+    for i in range(len(ts)):
+        r = advance(rows, r, ts[i], room)
+        listen(ts[i] + room.rules.feed_delay, room)
+        if r > 0:
+            decide(rows[r - 1], ts[i], signal[i], room)
+    advance(rows, r, room.rules.close_ns - 1, room)
+    expire(room)
+
+
+SMALL = st.floats(-1, 1)
+
+
+@settings(deadline=None, max_examples=60, derandomize=True)
+@given(threshold=SMALL, weights=st.tuples(SMALL, SMALL, SMALL, SMALL), style=st.integers(0, 2), loss_limit=st.integers(1, 50))
+def test_decisions_passed_over_would_have_come_to_nothing(hand, swinging, threshold, weights, style, loss_limit):
+    session, policy = swinging[0], Policy(threshold, *weights, 0.1, style)
+    trading = Trading(max_position=2, daily_loss_limit=loss_limit)
+    rules = make_rules(hand.market, trading, session)
+    replayer = replay.Replayer()
+    replayer.run(session, policy, rules)
+    places, ladder = len(replayer._requests), np.zeros((2, session.tape.width, 2), np.int32)
+    logs = [np.zeros(places, record) for record in (wire.ORDER, wire.REQUEST, wire.FILL)]
+    room = wire.Room(ladder, *logs, np.zeros(1, wire.STATE)[0], rules[0], np.array([policy], POLICY)[0])
+    every_decision(session.tape.rows, session.ts, session.signal, room)
+    assert room.requests[: room.state["sent"]].tobytes() == replayer.requests.tobytes()
+    assert room.fills[: room.state["fills"]].tobytes() == replayer.fills.tobytes()
