@@ -160,6 +160,7 @@ class Indicators(_Part):
     own: tuple[Chosen, ...] | None = Field(None, description="Of the traded market; left out: the default set")
     leader: tuple[Chosen, ...] | None = Field(None, description="Of each leader; left out: the default set")
     series: dict[str, OwnSeries] = Field({}, description="Tables of the user's own, by the name that the indicator takes after external_")
+    drop_redundant: bool = Field(True, description="Fit a period's curves without the indicators that its lab calls redundant")
 
 
 class Desk(_Part):

@@ -1,4 +1,4 @@
-"""Third floor: sums of a session, fitted curves of a period, predictions of a session, scores of the models."""
+"""Third floor: sums of a session, the indicator lab, fitted curves of a period, predictions of a session, scores of the models."""
 
 import pandera.polars as pa
 import polars as pl
@@ -49,6 +49,95 @@ class CurveModel(pa.DataFrameModel):
     residual: pl.Float64 = pa.Field(ge=0, description="Largest change of any value in the last pass, in ticks")
     r2_train: pl.Float64 = pa.Field(nullable=True, description="On the training rows; null where no label moved")
     r2_held_out: pl.Float64 = pa.Field(nullable=True, description="On held-out training sessions; it chose the penalties, so it flatters")
+
+
+class IndicatorScores(pa.DataFrameModel):
+    """`indicator_scores`: what each indicator was worth over a period's training window, a row for each with its parameters.
+
+    R2 is against predicting no move, on held-out stretches of the window. Intervals are of 95 %, from whole sessions drawn with
+    replacement. A rank correlation is Spearman's within a session, averaged over the sessions.
+    """
+
+    indicator: str = pa.Field(unique=True)
+    formula: str = pa.Field(description="Its name without market and parameters")
+    leader: str = pa.Field(description="Leader that it reads; empty where it reads the traded market or a table of the user's own")
+    tau: pl.Float64 = pa.Field(nullable=True, gt=0, description="Seconds; null where the formula takes none")
+    slow: pl.Float64 = pa.Field(nullable=True, gt=0, description="Seconds; null where the formula takes none")
+    levels: pl.Int32 = pa.Field(nullable=True, ge=1, description="Null where the formula takes none")
+    on_desk: pl.Boolean = pa.Field(description="One of the desk's indicators; the others were tried by `tickline lab`")
+    sessions: pl.Int32 = pa.Field(ge=1)
+    rows: pl.Int64 = pa.Field(ge=0, description="Rows with an opinion, of those known a minute ahead")
+    r2_alone: pl.Float64 = pa.Field(nullable=True, description="Of its curve by itself; null with one session")
+    r2_alone_low: pl.Float64 = pa.Field(nullable=True)
+    r2_alone_high: pl.Float64 = pa.Field(nullable=True)
+    r2_added: pl.Float64 = pa.Field(nullable=True, description="Of the desk's indicators with it, less that of the others without it")
+    r2_added_low: pl.Float64 = pa.Field(nullable=True)
+    r2_added_high: pl.Float64 = pa.Field(nullable=True)
+    rank_correlation: pl.Float64 = pa.Field(ge=-1, le=1, description="With the label; 0 in a session where either is constant")
+    rank_low: pl.Float64
+    rank_high: pl.Float64
+    stability: pl.Float64 = pa.Field(nullable=True, description="Mean of the sessions' rank correlations over their standard deviation")
+    stability_low: pl.Float64 = pa.Field(nullable=True)
+    stability_high: pl.Float64 = pa.Field(nullable=True)
+    hit_rate: pl.Float64 = pa.Field(nullable=True, ge=0, le=1, description="Of rows that moved and had an opinion: moved by its sign")
+    monotonicity: pl.Float64 = pa.Field(nullable=True, description="Rank correlation of a bucket's number and its mean s * label")
+    rank_1s: pl.Float64 = pa.Field(description="Rank correlation with the move over 1 s, and so on: how it decays")
+    rank_2s: pl.Float64
+    rank_5s: pl.Float64
+    rank_10s: pl.Float64
+    rank_20s: pl.Float64
+    rank_30s: pl.Float64
+    rank_60s: pl.Float64
+    t_value: pl.Float64 = pa.Field(nullable=True, description="Of the mean rank correlation, by session; null with one session")
+    p_value: pl.Float64 = pa.Field(nullable=True, ge=0, le=1, description="Two-sided, Student's t with sessions - 1 degrees of freedom")
+    p_adjusted: pl.Float64 = pa.Field(nullable=True, ge=0, le=1, description="Holm's, over all rows of the period")
+    passes: pl.Boolean = pa.Field(description="p_adjusted of at most 0.05: of worthless indicators not one passes, in 95 of 100 windows")
+    closest: str = pa.Field(nullable=True, description="The other of the desk's indicators that it is most correlated with, by rank")
+    closest_correlation: pl.Float64 = pa.Field(nullable=True)
+    kept: pl.Boolean = pa.Field(description="Of the desk and not redundant: the period's curves are fitted on it")
+    dropped_for: str = pa.Field(nullable=True, description="The kept indicator that makes it redundant")
+
+
+class IndicatorCorrelations(pa.DataFrameModel):
+    """`indicator_correlations`: Spearman's correlation of each pair of scored indicators, averaged over the window's sessions."""
+
+    indicator: str
+    other: str = pa.Field(description="Comes after `indicator` in the order of indicator_scores: each pair once")
+    correlation: pl.Float64 = pa.Field(nullable=True, ge=-1.001, le=1.001, description="Null where one is constant in every session")
+
+
+class IndicatorBuckets(pa.DataFrameModel):
+    """`indicator_buckets`: the seed's bucket graph of each scored indicator by itself, over a period's training window."""
+
+    indicator: str
+    bucket: pl.Int16 = pa.Field(ge=0)
+    lower: pl.Float64 = pa.Field(gt=0, description="Of |indicator|, inclusive")
+    upper: pl.Float64 = pa.Field(gt=0, description="Of |indicator|, exclusive; the last bucket has no upper bound")
+    count: pl.Int64 = pa.Field(ge=0)
+    mean: pl.Float64 = pa.Field(nullable=True, description="Mean of s * label in the bucket, ticks; null where it is empty")
+    value: pl.Float64 = pa.Field(description="Piecewise linear curve through the means, its smoothness chosen by held-out sessions, ticks")
+    error: pl.Float64 = pa.Field(nullable=True, ge=0, description="Standard error of value, clustered by session; null with one")
+
+
+class IndicatorTrials(pa.DataFrameModel):
+    """`indicator_trials`: every parameter value that was tried for a period, on its training sessions only.
+
+    The desk's own stand first; `tickline lab` adds those of its search.
+    """
+
+    trial: pl.Int32 = pa.Field(ge=0, unique=True, description="In the order in which they were tried")
+    sampler: str = pa.Field(isin=["desk", "grid", "tpe"])
+    indicator: str
+    formula: str
+    leader: str
+    tau: pl.Float64 = pa.Field(nullable=True, gt=0)
+    slow: pl.Float64 = pa.Field(nullable=True, gt=0)
+    levels: pl.Int32 = pa.Field(nullable=True, ge=1)
+    score: pl.Float64 = pa.Field(
+        nullable=True, description="Held-out R2 added to the desk's indicators of other formulas or markets; null with one session"
+    )
+    r2_alone: pl.Float64 = pa.Field(nullable=True, description="Held-out R2 by itself")
+    best: pl.Boolean = pa.Field(description="The best score of its formula and market")
 
 
 class Predictions(pa.DataFrameModel):

@@ -168,6 +168,13 @@ class Statistics:
         """Sum of (y - Z value)^2 over the rows."""
         return float(self.label_square + value @ (self.gram_times(value) - 2 * self.label_sum))
 
+    def only(self, names: Sequence[str], version: str) -> "Statistics":
+        """The sums of some of the indicators, in the order of the design, as of the design `version` that has only these."""
+        columns = np.flatnonzero(np.repeat([name in set(names) for name in self.names], BUCKETS))
+        row, column = np.tril_indices(len(columns))
+        gram = self.gram[columns[row] * (columns[row] + 1) // 2 + columns[column]]
+        return Statistics(tuple(names), version, gram, self.label_sum[columns], self.label_square, self.rows)
+
     @property
     def fingerprint(self) -> str:
         """sha256 of every sum."""
