@@ -116,13 +116,16 @@ class Lake:
         """One partition, in the order it was written.
 
         Raises:
-            LakeError: it has not been published, or the file is damaged.
+            LakeError: it has not been published, lacks a column, or the file is damaged.
         """
         path, where = self.path(table, **keys), _describe(table, keys)
         if not path.is_file():
             raise LakeError(f"{where} is not in the lake at {self.root}: materialise it first")
         try:
             return pl.read_parquet(path, columns=columns, hive_partitioning=False)
+        except pl.exceptions.ColumnNotFoundError:
+            missing = set(columns or ()) - set(pl.read_parquet_schema(path))
+            raise LakeError(f"{where} has no column {min(missing)}: it was made with other settings; materialise it anew") from None
         except (pl.exceptions.PolarsError, OSError) as error:
             raise LakeError(f"{where} cannot be read ({path}: {error}): delete the file and materialise it again") from error
 

@@ -38,6 +38,7 @@ def _definitions(desk: Desk) -> dg.Definitions:
     lineage += [
         features.feature_table(desk),
         curves.curve_statistics(desk),
+        curves.indicator_scores(desk),
         curves.curve_model(desk),
         curves.model_choice(desk),
         curves.model_scores(desk),

@@ -21,7 +21,7 @@ from assets.desk import Desk
 
 RECORDED: Final = ("feature_table", "curve_statistics")
 TRADED: Final = ("predictions", "simulated_fills", "policy_ablation", "what_if", "performance_report")
-TRAINED: Final = ("curve_model", "model_choice", "quoting_policy")
+TRAINED: Final = ("indicator_scores", "curve_model", "model_choice", "quoting_policy")
 SCORED: Final = ("model_scores",)
 
 
@@ -55,7 +55,7 @@ def jobs(desk: Desk, published: Sequence[dg.AssetKey]) -> list[Any]:
 _DESCRIPTIONS: Final = {
     "record_session": "One session from raw ticks to curve statistics, for every market of the desk.",
     "trade_session": "One session traded in simulation by the model of its period, and its report.",
-    "retrain": "Curves, champion and policy of a period, from the training window before it.",
+    "retrain": "Indicators scored, curves, champion and policy of a period, from the training window before it.",
     "score_models": "The curves and their rivals, trained on a period's window and scored on the period.",
     "publish": "The warehouse, the SQL models with their tests, and the desk's page.",
 }

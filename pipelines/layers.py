@@ -13,7 +13,18 @@ import pandera.polars as pa
 import polars as pl
 
 from assets.books.schema import BookQuality, CleanBooks, Quarantine, Trades
-from assets.curves.schema import CurveModel, CurveStatistics, ModelChoice, ModelImportance, ModelScores, Predictions
+from assets.curves.schema import (
+    CurveModel,
+    CurveStatistics,
+    IndicatorBuckets,
+    IndicatorCorrelations,
+    IndicatorScores,
+    IndicatorTrials,
+    ModelChoice,
+    ModelImportance,
+    ModelScores,
+    Predictions,
+)
 from assets.features.schema import FeatureTable
 from assets.fills.schema import Equity, Fills, Orders, PolicyAblation, PolicyVariants, QuotingPolicy, TrialSessions, TuningTrials, WhatIf
 from assets.reports.schema import PerformanceReport
@@ -71,6 +82,10 @@ LAYERS: Final[Mapping[str, Layer]] = {
         Layer("book_quality", BookQuality, "session", "clean_books", every_market=True),
         Layer("feature_table", FeatureTable, "session", "feature_table", big=True),
         Layer("curve_statistics", CurveStatistics, "session", "curve_statistics", big=True),
+        Layer("indicator_scores", IndicatorScores, "period", "indicator_scores"),
+        Layer("indicator_correlations", IndicatorCorrelations, "period", "indicator_scores"),
+        Layer("indicator_buckets", IndicatorBuckets, "period", "indicator_scores"),
+        Layer("indicator_trials", IndicatorTrials, "period", "indicator_scores"),
         Layer("curve_model", CurveModel, "period", "curve_model"),
         Layer("predictions", Predictions, "session", "predictions", big=True),
         Layer("model_choice", ModelChoice, "period", "model_choice"),

@@ -124,6 +124,7 @@ FLOOR_OF: Final = {
     "clean_books": "books",
     "feature_table": "features",
     "curve_statistics": "curves",
+    "indicator_scores": "curves",
     "curve_model": "curves",
     "model_choice": "curves",
     "model_scores": "curves",

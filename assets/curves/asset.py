@@ -12,6 +12,8 @@ import polars as pl
 from assets.calendar import Calendar
 from assets.curves.champion import choose_champion
 from assets.curves.forecast import period_forecast, read_training
+from assets.curves.kept import kept_indicators
+from assets.curves.lab.run import LAB, score_desk
 from assets.curves.model import CODE_VERSION, fit
 from assets.curves.picture import curves_picture
 from assets.curves.schema import CurveModel, CurveStatistics, ModelChoice, ModelImportance, ModelScores, Predictions
@@ -67,6 +69,37 @@ def _damage(desk: Desk, lake: Lake, session: dt.date) -> str | None:
     return f"incomplete, and left out of training unless the desk sets train_on_incomplete: {damage[0]}" if damage else None
 
 
+def indicator_scores(desk: Desk) -> dg.AssetsDefinition:
+    """What each of the desk's indicators is worth over the training window of each period, and which are redundant."""
+    market, calendar, lake = desk.traded, Calendar(desk), Lake(desk.lake)
+
+    @dg.asset(
+        key=[market, "indicator_scores"],
+        group_name="curves",
+        description="The indicator lab on training sessions: R2 alone and added, rank correlation, decay, stability, a test, redundancy.",
+        kinds={"numba", "scipy"},
+        owners=OWNERS,
+        tags={"market": market, "layer": "curves"},
+        code_version=CODE_VERSION,
+        partitions_def=calendar.period_partitions,
+        deps=[
+            dg.AssetDep(dg.AssetKey([market, table]), partition_mapping=calendar.training_mapping)
+            for table in ("feature_table", "curve_statistics")
+        ],
+    )
+    def asset(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+        period = dt.date.fromisoformat(context.partition_key)
+        with told():
+            found = score_desk(desk, lake, list(read_window(lake, market, calendar.training_sessions(period))))
+            found.publish(desk, lake, period)
+        scores = found.scores
+        r2 = {f"r2_added_{name}": value for name, value in scores.select("indicator", "r2_added").iter_rows() if value is not None}
+        dropped = ", ".join(f"{name} for {better}" for name, better in scores.select("indicator", "dropped_for").drop_nulls().iter_rows())
+        return dg.MaterializeResult(metadata={**r2, "passed": int(scores["passes"].sum()), "dropped": dropped or "none"})
+
+    return asset
+
+
 def curve_model(desk: Desk) -> dg.AssetsDefinition:
     """The curves of each period, fitted on the training window before it."""
     market, calendar, lake = desk.traded, Calendar(desk), Lake(desk.lake)
@@ -80,15 +113,19 @@ def curve_model(desk: Desk) -> dg.AssetsDefinition:
         tags={"market": market, "layer": "curves"},
         code_version=CODE_VERSION,
         partitions_def=calendar.period_partitions,
-        deps=[dg.AssetDep(dg.AssetKey([market, "curve_statistics"]), partition_mapping=calendar.training_mapping)],
+        deps=[
+            dg.AssetDep(dg.AssetKey([market, "curve_statistics"]), partition_mapping=calendar.training_mapping),
+            dg.AssetKey([market, "indicator_scores"]),
+        ],
     )
     def asset(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         period = dt.date.fromisoformat(context.partition_key)
         with told():
             window = calendar.training_sessions(period)
-            parts = list(read_window(lake, market, window).values())
             check_series(desk, lake, window)
-            model = fit(parts, desk_indicators(desk), horizon_ns=desk.horizon_ns, first_session=window[0], last_session=window[-1])
+            training = read_training(desk, lake, period)
+            parts = list(training.sums.values())
+            model = fit(parts, training.indicators, horizon_ns=desk.horizon_ns, first_session=window[0], last_session=window[-1])
             lake.write("curve_model", model, CurveModel, market=market, period=period)
         facts = model.select("passes", "step", "lambda_max", "residual", "r2_train", "r2_held_out").row(0, named=True)
         figures = {name: float(value) for name, value in facts.items() if value is not None}
@@ -114,7 +151,8 @@ def model_choice(desk: Desk) -> dg.AssetsDefinition:
         deps=[
             dg.AssetDep(dg.AssetKey([market, layer]), partition_mapping=calendar.training_mapping)
             for layer in ("feature_table", "curve_statistics")
-        ],
+        ]
+        + [dg.AssetDep(dg.AssetKey([market, "indicator_scores"]))],
     )
     def asset(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         period = dt.date.fromisoformat(context.partition_key)
@@ -181,14 +219,14 @@ def model_scores(desk: Desk) -> dg.AssetsDefinition:
         deps=[
             dg.AssetDep(dg.AssetKey([market, "feature_table"]), partition_mapping=calendar.scoring_mapping),
             dg.AssetDep(dg.AssetKey([market, "curve_statistics"]), partition_mapping=calendar.training_mapping),
-            dg.AssetKey([market, "model_choice"]),
+            *(dg.AssetKey([market, layer]) for layer in ("indicator_scores", "model_choice")),
         ],
     )
     def asset(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         period = dt.date.fromisoformat(context.partition_key)
-        chosen = desk_indicators(desk)
-        columns = [*(indicator.name for indicator in chosen), "label"]
         with told():
+            chosen = kept_indicators(desk, lake, period)
+            columns = [*(indicator.name for indicator in chosen), "label"]
             days = [day for day in calendar.period_sessions(period) if calendar.window(market, day)]
             test = [labelled(lake.read("feature_table", columns=columns, market=market, session=day), chosen) for day in days]
             choice = lake.read("model_choice", market=market, period=period)
@@ -206,6 +244,7 @@ def checks(desk: Desk, market: str) -> list[dg.AssetChecksDefinition]:
     """The contract of each published partition, held again for the record."""
     return [
         contract_check(desk, market, "curve_statistics", CurveStatistics, "session"),
+        *(contract_check(desk, market, table, kept, "period", asset="indicator_scores") for table, kept in LAB.items()),
         contract_check(desk, market, "curve_model", CurveModel, "period"),
         contract_check(desk, market, "predictions", Predictions, "traded"),
         contract_check(desk, market, "model_choice", ModelChoice, "period"),

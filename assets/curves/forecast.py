@@ -13,6 +13,7 @@ import polars as pl
 
 from assets.calendar import Calendar
 from assets.curves.champion import traded
+from assets.curves.kept import kept_indicators, restricted
 from assets.curves.rivals import CHAMPION, CURVES
 from assets.curves.statistics import CurvesError, add
 from assets.curves.training import Forecast, Training
@@ -23,19 +24,20 @@ from assets.lake import Lake
 
 
 def read_training(desk: Desk, lake: Lake, period: dt.date) -> Training:
-    """A period's training window.
+    """A period's training window, with the indicators that its lab has kept: every model learns from the same.
 
     Raises:
         CurvesError: sessions of the window have no `curve_statistics`; the message names them.
         LakeError: a partition is damaged.
     """
-    market, chosen = desk.traded, desk_indicators(desk)
+    market, chosen = desk.traded, kept_indicators(desk, lake, period)
     columns = [*(indicator.name for indicator in chosen), "label"]
 
     def read(session: dt.date) -> pl.DataFrame:
         return lake.read("feature_table", columns=columns, market=market, session=session)
 
-    return Training(read_window(lake, market, Calendar(desk).training_sessions(period)), read, chosen, desk.horizon_ns)
+    sums = restricted(read_window(lake, market, Calendar(desk).training_sessions(period)), desk, chosen)
+    return Training(sums, read, chosen, desk.horizon_ns)
 
 
 def model_of(desk: Desk, lake: Lake, period: dt.date) -> str:
@@ -56,7 +58,7 @@ def period_forecast(desk: Desk, lake: Lake, period: dt.date) -> Forecast:
     """
     name, stored = model_of(desk, lake, period), lake.read("curve_model", market=desk.traded, period=period)
     if name == CURVES:
-        return Forecast.of_curves(stored, desk_indicators(desk))
+        return Forecast.of_curves(stored, [own for own in desk_indicators(desk) if own.name in set(stored["indicator"])])
     key = (lake.root, desk.traded, period, name, stored["fingerprint"][0])
     if key not in _trained:
         training = read_training(desk, lake, period)

@@ -48,7 +48,7 @@ def quoting_policy(desk: Desk) -> dg.AssetsDefinition:
         code_version=CODE_VERSION,
         partitions_def=calendar.period_partitions,
         deps=[dg.AssetDep(key, partition_mapping=calendar.training_mapping) for key in window_of]
-        + [dg.AssetKey([market, layer]) for layer in ("curve_model", "model_choice")],
+        + [dg.AssetKey([market, layer]) for layer in ("indicator_scores", "curve_model", "model_choice")],
     )
     def asset(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         period = dt.date.fromisoformat(context.partition_key)

@@ -8,13 +8,13 @@ import polars as pl
 import pytest
 
 from assets.calendar import Calendar
-from assets.curves import asset, champion, forecast, scores
+from assets.curves import asset, champion, scores
 from assets.curves.rivals import CURVES
 from assets.curves.schema import CurveStatistics
 from assets.curves.scores import MEASURED
 from assets.curves.statistics import session_statistics
 from assets.desk import Desk, Indicators, Market, OwnSeries
-from assets.features.indicators import indicators
+from assets.features.chosen import desk_indicators
 from assets.features.schema import FeatureTable
 from assets.lake import Lake
 from assets.ticks.schema import Recording
@@ -31,15 +31,14 @@ def desk(tmp_path) -> Desk:
     return Desk(
         name="test", home=tmp_path, traded="FLW", markets=markets, first_session=FIRST, last_session=dt.date(2026, 9, 11),
         hours=(dt.time(13, 30), dt.time(20)), training_sessions=5,
+        indicators=Indicators(own=("ofi", "orders", "trades", "skew"), drop_redundant=False),
     )  # fmt: skip
 
 
 @pytest.fixture
 def lake(desk, monkeypatch) -> Lake:
     """Feature tables of two weeks, of five indicators in which only the first knows of the label; costly rivals stay at home."""
-    few = indicators(desk.leaders)[:5]
-    for module in (asset, forecast):
-        monkeypatch.setattr(module, "desk_indicators", lambda desk: few)
+    few = desk_indicators(desk)
     for module in (champion, scores):
         monkeypatch.setattr(module, "SIMPLICITY", FAST)
     lake = Lake(desk.lake)
@@ -75,7 +74,7 @@ def statistics(desk, lake, sessions=None):
     """What `curve_statistics` writes, without Dagster: the first test holds the asset to the same."""
     for session in sessions or Calendar(desk).sessions():
         features = lake.read("feature_table", market="FLW", session=session)
-        sums = session_statistics(features, asset.desk_indicators(desk), horizon_ns=desk.horizon_ns).to_frame()
+        sums = session_statistics(features, desk_indicators(desk), horizon_ns=desk.horizon_ns).to_frame()
         closed = Calendar(desk).window("FLW", session) is None
         lake.write("curve_statistics", sums.clear() if closed else sums, CurveStatistics, market="FLW", session=session)
 
@@ -208,8 +207,12 @@ def test_sums_of_a_table_that_was_corrected_in_hindsight_train_no_model(desk, la
     table = tmp_path / "mood.csv"
     table.write_text("ts_event,score\n1000000000,3.0\n")
     mood = OwnSeries(path=table, value="score", delay_seconds=1)
-    moody = desk.model_copy(update={"indicators": Indicators(series={"mood": mood})})
+    moody = desk.model_copy(update={"indicators": desk.indicators.model_copy(update={"series": {"mood": mood}})})
+    with pytest.raises(AssertionError, match="feature_table FLW 2026-08-31 has no column external_mood: it was made with other settings"):
+        run(asset.curve_statistics(moody), FIRST)
     for session in Calendar(desk).training_sessions(PERIOD):
+        features = lake.read("feature_table", market="FLW", session=session)
+        lake.write("feature_table", features.with_columns(external_mood=pl.col("skew")), FeatureTable, market="FLW", session=session)
         run(asset.curve_statistics(moody), session)
     run(asset.curve_model(moody), PERIOD)
     table.write_text("ts_event,score\n1000000000,4.0\n")

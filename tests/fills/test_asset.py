@@ -10,12 +10,11 @@ import pytest
 from assets.books.rebuild import rebuild
 from assets.books.schema import Quarantine
 from assets.calendar import Calendar
-from assets.curves import forecast
 from assets.curves.joint import Shapes
 from assets.curves.schema import CurveStatistics, Predictions
 from assets.curves.statistics import session_statistics
-from assets.desk import Desk, Market, Trading
-from assets.features.indicators import indicators
+from assets.desk import Desk, Indicators, Market, Trading
+from assets.features.chosen import desk_indicators
 from assets.features.schema import FeatureTable
 from assets.fills import asset, window
 from assets.fills.account import faults
@@ -37,6 +36,7 @@ def desk(tmp_path, hand) -> Desk:
     return Desk(
         name="test", home=tmp_path, traded="FLW", markets={"FLW": hand.market}, first_session=FIRST, last_session=dt.date(2026, 9, 11),
         hours=(dt.time(13, 30), dt.time(14, 30)), training_sessions=5, trading=Trading(tuning_trials=3),
+        indicators=Indicators(own=("ofi", "orders"), drop_redundant=False),
     )  # fmt: skip
 
 
@@ -54,8 +54,7 @@ def records(hand, opens: int) -> pl.DataFrame:
 @pytest.fixture
 def lake(desk, hand, monkeypatch) -> Lake:
     """Two weeks of records and features of three indicators, of which the first has an opinion."""
-    few = indicators(desk.leaders)[:3]
-    monkeypatch.setattr(forecast, "desk_indicators", lambda desk: few)
+    few = desk_indicators(desk)
     lake, calendar = Lake(desk.lake), Calendar(desk)
     for k, session in enumerate(calendar.sessions()):
         hours = calendar.window("FLW", session)
@@ -156,7 +155,7 @@ def test_each_training_session_is_predicted_by_curves_that_did_not_see_it(desk, 
     day = dt.date(2026, 9, 2)
     features = lake.read("feature_table", market="FLW", session=day)
     opposite = pl.concat([features.with_columns(label=-pl.col("label"))] * 50)
-    sums = session_statistics(opposite, forecast.desk_indicators(desk), horizon_ns=desk.horizon_ns).to_frame()
+    sums = session_statistics(opposite, desk_indicators(desk), horizon_ns=desk.horizon_ns).to_frame()
     lake.write("curve_statistics", sums, CurveStatistics, market="FLW", session=day)
     sessions = window.read_training_sessions(desk, lake, PERIOD).values()
     labels = [lake.read("feature_table", market="FLW", session=each)["label"] for each in Calendar(desk).training_sessions(PERIOD)]

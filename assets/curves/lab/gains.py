@@ -72,6 +72,15 @@ class Others:
                 found[session] = -self._change(candidate, [session], solved, fit, against)[0]
         return found
 
+    def own_gains(self) -> Floats:
+        """Fall of the squared error on each session by the others' curves together, fitted on the other stretches, [S]."""
+        found = np.zeros(len(self._sums))
+        for k, fold in enumerate(self.folds):
+            _, _, fit = self._fit((k,))
+            for session in fold:
+                found[session] = fit @ (2 * self._sums[session].label_sum - self._sums[session].gram @ fit)
+        return found
+
     def fitted(self, candidate: Candidate) -> tuple[Floats, Floats]:
         """With no others: the candidate's curve on all sessions, and its standard error by session (NaN with one): [BUCKETS] ticks each."""
         penalty = UNTESTED_PENALTY
@@ -150,6 +159,10 @@ class Window:
     def alone(self, indicator: int) -> Floats:
         """Held-out gain of an indicator's curve by itself, by session."""
         return self._beside(indicator, ())
+
+    def together(self) -> Floats:
+        """Held-out gain of all of the desk's indicators together, by session; NaN with one session."""
+        return np.full(1, np.nan) if len(self.readings) == 1 else self._curves_of(tuple(range(self.desk))).own_gains()
 
     def curve(self, indicator: int) -> tuple[Floats, Floats]:
         """An indicator's curve by itself on the whole window, and its standard error: [BUCKETS] ticks each."""

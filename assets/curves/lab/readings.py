@@ -122,8 +122,9 @@ def _midranks(counts: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
 
 
 def _midranks_of(move: Floats) -> npt.NDArray[np.float32]:
-    _, place, counts = np.unique(move, return_inverse=True, return_counts=True)
-    return _midranks(counts)[place]
+    place = np.rint(2 * move).astype(np.int64)  # moves are half ticks
+    place -= place.min()
+    return _midranks(np.bincount(place))[place]
 
 
 @njit(cache=True, nogil=True)
@@ -164,9 +165,12 @@ def _pairs(cells: Any, desk: Any) -> Any:
     for start in range(0, n, _TILE):
         stop = min(start + _TILE, n)
         for i in range(p):
-            for j in range(desk):
+            for j in range(min(desk, i + 1)):
                 block = out[i, j]
                 for r in range(start, stop):
                     a, b = np.int32(cells[i, r]), np.int32(cells[j, r])
                     block[abs(a), abs(b)] += (np.int32(a > 0) - np.int32(a < 0)) * (np.int32(b > 0) - np.int32(b < 0))
+    for i in range(min(desk, p)):
+        for j in range(i):
+            out[j, i] = out[i, j].T
     return out

@@ -25,6 +25,14 @@ from assets.features.chosen import desk_indicators
 from assets.features.indicators import Indicator
 from assets.lake import Lake
 
+LAB: Final[dict[str, Any]] = {
+    "indicator_correlations": IndicatorCorrelations,
+    "indicator_buckets": IndicatorBuckets,
+    "indicator_trials": IndicatorTrials,
+    "indicator_scores": IndicatorScores,
+}
+"""The lab's tables with their contracts, in the order in which they are written."""
+
 _TIMES: Final = 60
 """Different time constants tried in one pass of the features kernel, which has room for 63."""
 
@@ -42,11 +50,9 @@ class Found:
 
     def publish(self, desk: Desk, lake: Lake, period: dt.date) -> None:
         """Write the tables, the scores last: others read them, and find the rest in its place."""
-        keys: Any = {"market": desk.traded, "period": period}
-        lake.write("indicator_correlations", self.correlations, IndicatorCorrelations, **keys)
-        lake.write("indicator_buckets", self.buckets, IndicatorBuckets, **keys)
-        lake.write("indicator_trials", self.trials, IndicatorTrials, **keys)
-        lake.write("indicator_scores", self.scores, IndicatorScores, **keys)
+        frames = (self.correlations, self.buckets, self.trials, self.scores)
+        for (table, contract), frame in zip(LAB.items(), frames, strict=True):
+            lake.write(table, frame, contract, market=desk.traded, period=period)
 
 
 def score_desk(desk: Desk, lake: Lake, sessions: Sequence[dt.date]) -> Found:
@@ -158,8 +164,7 @@ def _found(made: Tables, rows: Sequence[dict[str, Any]]) -> Found:
 
 
 def _nothing() -> Found:
-    contracts = (IndicatorScores, IndicatorCorrelations, IndicatorBuckets, IndicatorTrials)
-    return Found(*(contract.empty() for contract in contracts))
+    return Found(IndicatorScores.empty(), IndicatorCorrelations.empty(), IndicatorBuckets.empty(), IndicatorTrials.empty())
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import product
 from typing import Any, Final
 
+import numpy as np
 import polars as pl
 
 from assets.curves.lab.gains import Window
@@ -26,8 +27,7 @@ SLOWER: Final = 6.0
 
 _SEED: Final = 20260824
 _BATCH: Final = 4
-"""Values that a study asks for at a time: they are tried in one pass over the data. Told before they are asked for, more would be better
-chosen, fewer would take more passes."""
+"""Values that a study asks for at a time, tried in one pass over the data: fewer would be chosen better, and take more passes."""
 
 _STARTUP: Final = 4
 """Tries at random before the estimator takes over; the grid has been told it already."""
@@ -60,9 +60,9 @@ def tried(window: Window, indicators: Sequence[Indicator], sampler: str, places:
     square = sum(reading.label_square for reading in window.readings)
     rows = []
     for j in places:
-        alone, score = window.alone(j).sum() / square, window.added(j, _of_its_kind(window, indicators, j)).sum() / square
-        known = score == score
-        rows.append(parameters(indicators[j]) | {"sampler": sampler, "score": score if known else None, "r2_alone": alone if known else None})
+        gains = {"score": window.added(j, _of_its_kind(window, indicators, j)), "r2_alone": window.alone(j)}
+        found = {name: float(by_session.sum() / square) if square else np.nan for name, by_session in gains.items()}
+        rows.append(parameters(indicators[j]) | {"sampler": sampler} | {name: None if np.isnan(r2) else r2 for name, r2 in found.items()})
     return rows
 
 
@@ -104,7 +104,7 @@ def tpe(
                 )
     for start in range(0, count, _BATCH):
         asked = [(kind, study.ask(_space(kind[0]))) for kind, study in studies.items() for _ in range(min(_BATCH, count - start))]
-        indicators = [cls(leader, **_sensible(cls, trial.params)) for (cls, leader), trial in asked]
+        indicators = [cls(leader, **_sensible(trial.params)) for (cls, leader), trial in asked]
         found = {row["indicator"]: row for row in score(list({each.name: each for each in indicators}.values()))}
         for ((kind, trial), indicator) in zip(asked, indicators, strict=True):
             row = found[indicator.name]
@@ -131,7 +131,7 @@ def _space(cls: type[Indicator]) -> dict[str, Any]:
     return space
 
 
-def _sensible(cls: type[Indicator], values: dict[str, Any]) -> dict[str, Any]:
+def _sensible(values: dict[str, Any]) -> dict[str, Any]:
     """To three digits, so that names are short and equal values are one try."""
     return {name: float(f"{value:.3g}") if isinstance(value, float) else value for name, value in values.items()}
 
