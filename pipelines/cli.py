@@ -1,4 +1,4 @@
-"""The command line: `tickline demo | try | record | report | sql | doctor | ui`.
+"""The command line: `tickline demo | try | record | report | lab | sql | doctor | ui`.
 
 Every command imports what it needs when it runs, so `tickline --help` answers at once.
 """
@@ -34,6 +34,13 @@ class Format(StrEnum):
     csv = "csv"
     json = "json"
     parquet = "parquet"
+
+
+class Search(StrEnum):
+    """How `tickline lab` looks for parameters."""
+
+    grid = "grid"
+    tpe = "tpe"
 
 
 @app.command()
@@ -87,6 +94,33 @@ def report(
         page = write_report(load_desk(desk), session=session.date() if session else None, week=week.date() if week else None).resolve()
     if as_json:
         print_json({"page": page})
+    else:
+        typer.echo(page)
+    if show:
+        typer.launch(page.as_uri())
+
+
+@app.command()
+def lab(
+    period: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="First day of a period; the last that is trained.")] = None,
+    search: Annotated[Search, typer.Option(help="grid: the values of a grid; tpe: then Optuna's estimator from there.")] = Search.tpe,
+    trials: Annotated[int, typer.Option(min=1, help="Tries of the estimator for each formula and market.")] = 12,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes, a session each; left out: one a core.")] = None,
+    show: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
+    desk: DeskOption = DEFAULT_DESK,
+    as_json: JsonOption = False,
+) -> None:
+    """Score every indicator with every parameter on a period's training sessions, search for better ones, and write the lab's page."""
+    from assets.desk import load_desk
+
+    with _one_sentence():
+        from pipelines.lab import run_lab
+        from pipelines.output import print_json
+
+        day, count = period.date() if period else None, trials if search is Search.tpe else 0
+        page, best = run_lab(load_desk(desk), day, trials=count, workers=workers, told=lambda line: None if as_json else typer.echo(line))
+    if as_json:
+        print_json({"page": page, "best": best.to_dicts()})
     else:
         typer.echo(page)
     if show:

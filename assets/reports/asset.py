@@ -17,6 +17,7 @@ from assets.fills.evidence import sharpe
 from assets.fills.schema import Fills, Orders, PolicyAblation, QuotingPolicy
 from assets.lake import Lake
 from assets.reports.history import desk_page, week_page, weeks
+from assets.reports.lab import write_lab_page
 from assets.reports.origin import explained
 from assets.reports.page import Link, write
 from assets.reports.picture import picture
@@ -30,7 +31,7 @@ from assets.ticks.schema import Recording
 CODE_VERSION: Final = "2"
 """Raised with the figures of a report or the look of a page."""
 
-_DESK_INPUTS: Final = ("performance_report", "policy_ablation", "quoting_policy", "curve_model", "model_scores")
+_DESK_INPUTS: Final = ("performance_report", "policy_ablation", "quoting_policy", "indicator_scores", "curve_model", "model_scores")
 
 
 def performance_report(desk: Desk) -> dg.AssetsDefinition:
@@ -82,6 +83,9 @@ def desk_report(desk: Desk) -> dg.AssetsDefinition:
             tables = read_desk(desk)
             for monday in weeks(tables):
                 write(desk.reports / f"week-{monday}.html", week_page(tables, monday))
+            for keys in Lake(desk.lake).partitions("indicator_scores"):
+                if keys["market"] == market:
+                    write_lab_page(desk, dt.date.fromisoformat(keys["period"]))
             # The index last: it leads to the others.
             write(desk.reports / "index.html", desk_page(tables))
         return dg.MaterializeResult(metadata=_desk_metadata(desk, tables))

@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from assets.calendar import Calendar
-from assets.curves import asset, champion, scores
+from assets.curves import asset, champion, forecast, scores
 from assets.curves.rivals import CURVES
 from assets.curves.schema import CurveStatistics
 from assets.curves.scores import MEASURED
@@ -218,3 +218,29 @@ def test_sums_of_a_table_that_was_corrected_in_hindsight_train_no_model(desk, la
     table.write_text("ts_event,score\n1000000000,4.0\n")
     with pytest.raises(AssertionError, match=r"the desk's own series \(mood\) have changed in what 2026-08-31, 2026-09-01"):
         run(asset.curve_model(moody), PERIOD)
+
+
+def test_a_redundant_indicator_is_left_out_of_the_periods_models_and_the_desk_may_keep_it(desk, lake):
+    dropping = desk.model_copy(update={"indicators": desk.indicators.model_copy(update={"drop_redundant": True})})
+    for session in Calendar(desk).sessions():  # rows a minute apart, and an indicator that is another one twice over
+        table = lake.read("feature_table", market="FLW", session=session)
+        table = table.with_columns(ts_event=pl.col("ts_event") * 10**9, orders_5s=pl.col("ofi_1s") / 8)
+        lake.write("feature_table", table, FeatureTable, market="FLW", session=session)
+    statistics(desk, lake)
+    with pytest.raises(AssertionError, match="indicator_scores FLW 2026-09-07 is not in the lake"):
+        run(asset.curve_model(dropping), PERIOD)
+    told = run(asset.indicator_scores(dropping), PERIOD)
+    scores = lake.read("indicator_scores", market="FLW", period=PERIOD)
+    [[dropped, better]] = scores.select("indicator", "dropped_for").drop_nulls().rows()
+    assert {dropped, better} == {"ofi_1s", "orders_5s"}
+    assert told["dropped"].value == f"{dropped} for {better}"
+    assert lake.read("indicator_trials", market="FLW", period=PERIOD).filter("best").height == 4
+    run(asset.curve_model(dropping), PERIOD)
+    kept = lake.read("curve_model", market="FLW", period=PERIOD)["indicator"].unique().to_list()
+    assert sorted(kept) == sorted(scores.filter("kept")["indicator"])
+    run(asset.model_choice(dropping), PERIOD)
+    run(asset.predictions(dropping), PERIOD)
+    moves = lake.read("predictions", market="FLW", session=PERIOD).drop_nulls()
+    assert np.corrcoef(moves["prediction"], moves["label"])[0, 1] > 0.3
+    run(asset.curve_model(desk), PERIOD)
+    assert lake.read("curve_model", market="FLW", period=PERIOD)["indicator"].n_unique() == 5

@@ -15,6 +15,7 @@ from assets.curves.lab.gains import Window
 from assets.curves.lab.scores import parameters
 from assets.curves.schema import IndicatorTrials
 from assets.features.indicators import CLASSES, Indicator
+from assets.features.indicators.base import SLOW
 from assets.features.indicators.external import External
 
 TAUS: Final = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
@@ -48,7 +49,7 @@ def grid(leaders: Sequence[str]) -> list[Indicator]:
         taken = {parameter.name for parameter in cls.parameters}
         own_slow = any("slow" in values for values in cls.settings)
         values = product(TAUS if "tau" in taken else (None,), DEPTHS if "levels" in taken else (None,))
-        tried = [_given(tau, tau * SLOWER if tau and own_slow else None, levels) for tau, levels in values]
+        tried = [_given(tau, max(tau * SLOWER, SLOW.low) if tau and own_slow else None, levels) for tau, levels in values]
         for each in (*cls.settings, *tried):
             indicator = cls(leader, **each)
             found.setdefault(indicator.name, indicator)
