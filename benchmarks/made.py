@@ -111,6 +111,7 @@ def make_lake(desk: Desk, sessions: Sequence[dt.date], size: Size = Size(), *, l
         tables = session_tables(desk, session, size)
         keys: Any = {"market": desk.traded, "session": session}
         frames = {"orders": tables.orders, "fills": tables.fills, "equity": tables.equity, "performance_report": tables.summarise()}
+        frames |= {f"live_{table}": frames[table] for table in ("orders", "fills")}
         for table, frame in frames.items():
             lake.write(table, frame, LAYERS[table].contract, **keys)
         random = np.random.default_rng(session.toordinal())

@@ -45,6 +45,7 @@ def _definitions(desk: Desk) -> dg.Definitions:
         curves.predictions(desk),
         fills.quoting_policy(desk),
         fills.simulated_fills(desk),
+        fills.live_log(desk),
         fills.policy_ablation(desk),
         fills.what_if(desk),
         reports.performance_report(desk),

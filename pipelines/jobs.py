@@ -20,7 +20,7 @@ from assets.calendar import Calendar
 from assets.desk import Desk
 
 RECORDED: Final = ("feature_table", "curve_statistics")
-TRADED: Final = ("predictions", "simulated_fills", "policy_ablation", "what_if", "performance_report")
+TRADED: Final = ("predictions", "simulated_fills", "live_log", "policy_ablation", "what_if", "performance_report")
 TRAINED: Final = ("indicator_scores", "curve_model", "model_choice", "quoting_policy")
 SCORED: Final = ("model_scores",)
 

@@ -26,7 +26,19 @@ from assets.curves.schema import (
     Predictions,
 )
 from assets.features.schema import FeatureTable
-from assets.fills.schema import Equity, Fills, Orders, PolicyAblation, PolicyVariants, QuotingPolicy, TrialSessions, TuningTrials, WhatIf
+from assets.fills.schema import (
+    Equity,
+    Fills,
+    LiveFills,
+    LiveOrders,
+    Orders,
+    PolicyAblation,
+    PolicyVariants,
+    QuotingPolicy,
+    TrialSessions,
+    TuningTrials,
+    WhatIf,
+)
 from assets.reports.schema import PerformanceReport
 from assets.ticks.schema import RawTicks, Recording, TradingHalts
 
@@ -100,6 +112,8 @@ LAYERS: Final[Mapping[str, Layer]] = {
         Layer("orders", Orders, "session", "simulated_fills", big=True),
         Layer("fills", Fills, "session", "simulated_fills"),
         Layer("equity", Equity, "session", "simulated_fills", big=True),
+        Layer("live_orders", LiveOrders, "session", "live_log", big=True),
+        Layer("live_fills", LiveFills, "session", "live_log"),
         Layer("performance_report", PerformanceReport, "session", "performance_report"),
     )
 }

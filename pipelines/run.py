@@ -131,6 +131,7 @@ FLOOR_OF: Final = {
     "predictions": "curves",
     "quoting_policy": "fills",
     "simulated_fills": "fills",
+    "live_log": "fills",
     "policy_ablation": "fills",
     "what_if": "fills",
     "performance_report": "reports",

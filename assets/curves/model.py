@@ -190,9 +190,15 @@ def _predict(bits: Any, cells: Any, uppers: Any, value: Any) -> Any:
     total = np.zeros(n, np.float64)
     for i in range(p):
         for r in range(n):
-            x = bits[i, r]
-            magnitude = x & np.int32(0x7FFF_FFFF)
-            if magnitude != 0 and magnitude <= np.int32(0x7F80_0000):
-                move = value[i, bucket_of(magnitude, cells[i], uppers[i])]
-                total[r] += move if x > 0 else -move
+            total[r] += move_of(bits[i, r], cells[i], uppers[i], value[i])
     return total.astype(np.float32)
+
+
+@njit(cache=True, nogil=True, _nrt=False)
+def move_of(x: Any, cells: Any, uppers: Any, value: Any) -> Any:
+    """What one curve says of a value, given as the bits of a float32; 0 where that is no number or zero."""
+    magnitude = x & np.int32(0x7FFF_FFFF)
+    if magnitude == 0 or magnitude > np.int32(0x7F80_0000):
+        return 0.0
+    move = value[bucket_of(magnitude, cells, uppers)]
+    return move if x > 0 else -move

@@ -13,7 +13,7 @@ from assets.features.errors import FeaturesError
 from assets.features.indicators import Indicator, indicators
 from assets.features.indicators.base import Array
 from assets.features.indicators.external import External
-from assets.features.kernel import Books, Rows, Series, State, Tape, batch, label, prepare, slot_of
+from assets.features.kernel import Books, Feed, Rows, Series, State, Tape, batch, label, prepare, slot_of
 
 Ticks = tuple[pl.DataFrame, pl.DataFrame]
 """One market's clean_books and trades."""
@@ -64,13 +64,12 @@ def build(
             raise FeaturesError(f"leader {name} has no tick size: give it one in leader_ticks")
     state = prepare(chosen, list(leaders), [tick, *(leader_ticks[name] for name in leaders)])
     pairs = [(books, trades), *leaders.values()]
-    session = [(_within(pair[0], open_ns, close_ns), _within(pair[1], open_ns, close_ns)) for pair in pairs]
+    session = [(within(pair[0], open_ns, close_ns), within(pair[1], open_ns, close_ns)) for pair in pairs]
     rows = _rows(sum(pair[0].height for pair in session), len(chosen))
     own = session[0][0].filter(pl.col("bid_px_00") < pl.col("ask_px_00"))
     count, labels = 0, np.empty(rows.ts.size, np.float32)
     if own.height:
-        events, tape = _books([pair[0] for pair in session], state), _tape([pair[1] for pair in session])
-        count = batch(state, events, tape, _series(chosen, series or {}, state), rows)
+        count = batch(state, feed(session, chosen, series or {}, state), rows)
         end = min(books["ts_event"][-1], _NEVER if close_ns is None else close_ns - 1)
         quotes = (own[column].to_numpy() for column in ("ts_event", "bid_px_00", "ask_px_00"))
         label(rows, count, *quotes, (horizon_ns, end), float(tick), labels)
@@ -80,7 +79,14 @@ def build(
     return table.with_columns(pl.col("label").fill_nan(None))
 
 
-def _within(frame: pl.DataFrame, open_ns: int | None, close_ns: int | None) -> pl.DataFrame:
+def feed(ticks: Sequence[Ticks], chosen: Sequence[Indicator], series: Mapping[str, pl.DataFrame], state: State) -> Feed:
+    """What goes into a pass of the kernel: the traded market's books and trades, then each leader's, and the user's series."""
+    books, trades = [pair[0] for pair in ticks], [pair[1] for pair in ticks]
+    return Feed(_books(books, state), _tape(trades), _series(chosen, series, state))
+
+
+def within(frame: pl.DataFrame, open_ns: int | None, close_ns: int | None) -> pl.DataFrame:
+    """The rows of the session, open_ns <= ts_event < close_ns."""
     if open_ns is None and close_ns is None:
         return frame
     return frame.filter(pl.col("ts_event").is_between(open_ns or 0, _NEVER if close_ns is None else close_ns, closed="left"))

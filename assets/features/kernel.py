@@ -221,7 +221,9 @@ def on_book(now, markets, slots, latest, m, ts, event):  # type: ignore[no-untyp
     """
     found = on_top(now, markets, m, event[BID_PX, 0], event[ASK_PX, 0], event[BID_SZ, 0], event[ASK_SZ, 0])
     if found != PASSED_OVER:
-        latest[m] = event
+        for row in range(event.shape[0]):  # one by one: a copy of the whole would need memory of numba's own
+            for level in range(event.shape[1]):
+                latest[m, row, level] = event[row, level]
     if found != ROW:
         return False
     for k in range(markets.size):
@@ -269,6 +271,14 @@ class Series(NamedTuple):
     value: Array
 
 
+class Feed(NamedTuple):
+    """All that goes into a pass."""
+
+    books: Books
+    tape: Tape
+    series: Series
+
+
 class Rows(NamedTuple):
     """What `batch` fills: one element a row of `feature_table`."""
 
@@ -282,10 +292,11 @@ class Rows(NamedTuple):
 
 
 @njit(cache=True)
-def batch(state, books, tape, series, rows):  # type: ignore[no-untyped-def]
+def batch(state, feed, rows):  # type: ignore[no-untyped-def]
     """Run all events through the state in their total order; returns the number of rows filled."""
     # Taken out of the tuples once: every look into a tuple of arrays counts references.
     now, markets, slots = state.now, state.markets, state.slots
+    books, tape, series = feed.books, feed.tape, feed.series
     stop, ts, raw_row = books.start[1:], books.ts, books.row
     bid_px, ask_px, bid_sz, ask_sz, bid_ct, ask_ct = books.bid_px, books.ask_px, books.bid_sz, books.ask_sz, books.bid_ct, books.ask_ct
     trade_stop, trade_ts, trade_row, price, size, aggressor = tape.start[1:], tape.ts, tape.row, tape.price, tape.size, tape.aggressor

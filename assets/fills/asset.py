@@ -7,12 +7,18 @@ import dagster as dg
 import polars as pl
 
 from assets.calendar import Calendar
+from assets.curves.champion import traded
+from assets.curves.rivals import CURVES
 from assets.desk import PRICE_UNIT, Desk
 from assets.fills.ablation import ablate, policies_of, variants
 from assets.fills.account import faults
+from assets.fills.live import read_surroundings, trade_live
+from assets.fills.replay import Outcome
 from assets.fills.schema import (
     Equity,
     Fills,
+    LiveFills,
+    LiveOrders,
     Orders,
     PolicyAblation,
     PolicyVariants,
@@ -27,6 +33,7 @@ from assets.fills.what_if import what_if as replayed_otherwise
 from assets.fills.window import open_search, read_records, read_traded_session, read_training_sessions
 from assets.lake import Lake, LakeError
 from assets.shell import OWNERS, contract_check, told
+from assets.ticks.source import SimulatedExchange, open_source
 
 CODE_VERSION: Final = "1"
 """Raised when a rule of the exchange, the policy or the search changes."""
@@ -107,18 +114,64 @@ def simulated_fills(desk: Desk) -> dg.AssetsDefinition:
             lake.write("orders", traded.orders, Orders, market=market, session=session)
             lake.write("equity", traded.equity, Equity, market=market, session=session)
             lake.write("fills", traded.fills, Fills, market=market, session=session)
-        outcome = traded.outcome
-        return dg.MaterializeResult(
-            metadata={
-                "net_pnl": outcome.net_pnl / PRICE_UNIT,
-                "contracts": float(outcome.contracts),
-                "orders": float(outcome.orders),
-                "cancelled": float(outcome.cancelled),
-                **({} if window else {"session": "no session"}),
-            }
-        )
+        return dg.MaterializeResult(metadata={**_figures(traded.outcome), **({} if window else {"session": "no session"})})
 
     return asset
+
+
+def live_log(desk: Desk) -> dg.AssetsDefinition:
+    """Each session traded by the same policy inside the matching engine, where the source is an exchange that can be run again."""
+    market, calendar, lake = desk.traded, Calendar(desk), Lake(desk.lake)
+
+    @dg.asset(
+        key=[market, "live_log"],
+        group_name="fills",
+        description="Orders and fills of a session traded inside the simulated exchange's own matching engine: our orders queue, fill "
+        "and move its market. What a broker's log would hold, for the replay to be held against.",
+        kinds={"numba", "polars"},
+        owners=OWNERS,
+        tags={"market": market, "layer": "fills"},
+        code_version=CODE_VERSION,
+        partitions_def=calendar.traded_partitions,
+        deps=[
+            *(dg.AssetKey([name, "clean_books"]) for name in desk.leaders),
+            *(
+                dg.AssetDep(dg.AssetKey([market, layer]), partition_mapping=dg.TimeWindowPartitionMapping())
+                for layer in ("curve_model", "model_choice", "quoting_policy")
+            ),
+        ],
+    )
+    def asset(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+        session = dt.date.fromisoformat(context.partition_key)
+        with told():
+            window, source, period, log = calendar.window(market, session), open_source(desk), calendar.period_of(session), nothing()
+            model = traded(lake.read("model_choice", market=market, period=period))
+            why_not = None
+            if window is None:
+                why_not = "no session"
+            elif not isinstance(source, SimulatedExchange):
+                why_not = "recorded data: there is no matching engine to trade in"
+            elif model != CURVES:
+                why_not = f"the period trades {model}: inside the engine only curves are computed event by event"
+            else:
+                log = trade_live(
+                    source.course(session, window),
+                    read_surroundings(desk, lake, session, period),
+                    market=desk.markets[market],
+                    trading=desk.trading,
+                    policy=policy_of(lake.read("quoting_policy", market=market, period=period)),
+                    window=window,
+                ).simulation
+            lake.write("live_orders", log.orders, LiveOrders, market=market, session=session)
+            lake.write("live_fills", log.fills, LiveFills, market=market, session=session)
+        return dg.MaterializeResult(metadata={"session": why_not} if why_not else _figures(log.outcome))
+
+    return asset
+
+
+def _figures(outcome: Outcome) -> dict[str, float]:
+    counts = {"contracts": outcome.contracts, "orders": outcome.orders, "cancelled": outcome.cancelled}
+    return {"net_pnl": outcome.net_pnl / PRICE_UNIT, **{name: float(count) for name, count in counts.items()}}
 
 
 def policy_ablation(desk: Desk) -> dg.AssetsDefinition:
@@ -202,13 +255,16 @@ def checks(desk: Desk, market: str) -> list[dg.AssetChecksDefinition]:
         contract_check(desk, market, "orders", Orders, "traded", asset="simulated_fills"),
         contract_check(desk, market, "fills", Fills, "traded", asset="simulated_fills"),
         contract_check(desk, market, "equity", Equity, "traded", asset="simulated_fills"),
-        _account_check(desk, market),
+        contract_check(desk, market, "live_orders", LiveOrders, "traded", asset="live_log"),
+        contract_check(desk, market, "live_fills", LiveFills, "traded", asset="live_log"),
+        _account_check(desk, market, "simulated_fills", "orders", "fills"),
+        _account_check(desk, market, "live_log", "live_orders", "live_fills"),
     ]
 
 
-def _account_check(desk: Desk, market: str) -> dg.AssetChecksDefinition:
+def _account_check(desk: Desk, market: str, asset: str, orders: str, fills: str) -> dg.AssetChecksDefinition:
     @dg.asset_check(
-        asset=dg.AssetKey([market, "simulated_fills"]),
+        asset=dg.AssetKey([market, asset]),
         name="account_follows_from_fills",
         description="Position is the sum of the fills, cash what they cost; no order filled beyond its size, no limit was passed.",
         partitions_def=Calendar(desk).traded_partitions,
@@ -216,7 +272,7 @@ def _account_check(desk: Desk, market: str) -> dg.AssetChecksDefinition:
     def held(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
         lake, keys = Lake(desk.lake), {"market": market, "session": context.partition_key}
         try:
-            found = faults(lake.read("orders", **keys), lake.read("fills", **keys), desk.markets[market], desk.trading)
+            found = faults(lake.read(orders, **keys), lake.read(fills, **keys), desk.markets[market], desk.trading)
         except LakeError as error:
             found = [str(error)]
         return dg.AssetCheckResult(passed=not found, description="; ".join(found) or None)

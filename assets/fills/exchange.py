@@ -101,7 +101,7 @@ def _share(side: Int, px: Int, volume: Int, priority: Int, ts: Int, room: Room) 
             order.ahead = max(order.ahead - volume, 0.0)
         if quantity > 0:
             left -= quantity
-            _fill(o, quantity, order.px, True, ts, room)
+            book_fill(o, quantity, order.px, True, ts, room)
         if order.left == 0:
             _leave(side, j, room)
         else:
@@ -110,7 +110,7 @@ def _share(side: Int, px: Int, volume: Int, priority: Int, ts: Int, room: Room) 
 
 
 @kernel
-def _fill(o: Int, quantity: Int, px: Int, maker: bool, ts: Int, room: Room) -> None:
+def book_fill(o: Int, quantity: Int, px: Int, maker: bool, ts: Int, room: Room) -> None:
     """Book an execution of ours."""
     state, rules, order = room.state, room.rules, room.orders[o]
     order.left -= quantity
@@ -163,7 +163,7 @@ def _arrive(rows: np.ndarray, r: Int, room: Room) -> None:
         quantity = min(order.left, room.ladder[other, px, STANDS] - room.ladder[other, px, TAKEN])
         if quantity > 0:
             room.ladder[other, px, TAKEN] += quantity
-            _fill(o, quantity, px, False, request.ts_arrival, room)
+            book_fill(o, quantity, px, False, request.ts_arrival, room)
         px += sign
         takes = 0 <= px < width and sign * (order.px - px) >= 0
     if order.left == 0:

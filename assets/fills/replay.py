@@ -132,6 +132,14 @@ def make_rules(market: Market, trading: Trading, session: Session, *, post_only:
     return rules
 
 
+def outcome_of(state: np.void, tape: Tape, tick_value: int) -> Outcome:
+    """What a STATE record came to, a position left at the close marked at the mid."""
+    worth, position = int(state["cash"]), int(state["position"])
+    if position:
+        worth += position * int(double_mids(tape)[-1]) * tick_value // 2
+    return Outcome(worth, int(state["contracts"]), int(state["orders"]), int(state["cancelled"]), position)
+
+
 class Replayer:
     """Replays sessions one after another in the same memory."""
 
@@ -152,11 +160,7 @@ class Replayer:
             if _run(session.tape.rows, session.ts, session.signal, session.seen, room):
                 break
             self._grow(2 * len(self._requests))
-        state = self._state[0]
-        worth, position = int(state["cash"]), int(state["position"])
-        if position:
-            worth += position * int(double_mids(session.tape)[-1]) * int(rules["tick_value"][0]) // 2
-        self._outcome = Outcome(worth, int(state["contracts"]), int(state["orders"]), int(state["cancelled"]), position)
+        self._outcome = outcome_of(self._state[0], session.tape, int(rules["tick_value"][0]))
         return self._outcome
 
     def figures(self) -> dict[str, float | int]:

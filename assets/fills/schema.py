@@ -66,6 +66,26 @@ class Fills(pa.DataFrameModel):
     mid_60s: pl.Int64 = pa.Field(nullable=True)
 
 
+class LiveOrders(Orders):
+    """`live_orders`: one row a request of the policy inside the simulated exchange's matching engine, in the order of sending.
+
+    Columns as in `orders`; the market is the one that has had these orders in it.
+    """
+
+    answer: str = pa.Field(
+        isin=["resting", "filled", "rejected", "cancelled", "too_late"], description="State right after the engine took the request"
+    )
+
+
+class LiveFills(Fills):
+    """`live_fills`: one row an execution inside the simulated exchange's matching engine, as its records tell it.
+
+    Columns as in `fills`; a mid is that of the changed market, our own orders left out.
+    """
+
+    ts_event: pl.Int64 = pa.Field(description="The exchange's stamp of the event")
+
+
 class Equity(pa.DataFrameModel):
     """`equity`: the account at each fill and each whole minute, marked at the mid."""
 

@@ -66,9 +66,14 @@ def simulate(
     session = make_session(make_tape(records, market), signal_ts, signal, window)
     replayer = Replayer()
     outcome = replayer.run(session, policy, make_rules(market, trading, session))
+    return tables(replayer.requests, replayer.fills, session, market, outcome)
+
+
+def tables(requests: np.ndarray, fills: np.ndarray, session: Session, market: Market, outcome: Outcome) -> Simulation:
+    """The tables of a session from its REQUEST and FILL records; of the session's tape only times and best prices count."""
     clock = _Marks(session, market)
-    fills = _fills(replayer.fills, clock, session.tape.base * market.tick, market)
-    return Simulation(_orders(replayer.requests, session, market), fills, _equity(fills, clock), outcome)
+    made = _fills(fills, clock, session.tape.base * market.tick, market)
+    return Simulation(_orders(requests, session, market), made, _equity(made, clock), outcome)
 
 
 def nothing() -> Simulation:

@@ -4,7 +4,7 @@ import datetime as dt
 import hashlib
 from functools import cache, lru_cache
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 import databento_dbn as dbn
 
@@ -12,7 +12,7 @@ from assets.calendar import Calendar, Window
 from assets.desk import NS, PRICE_UNIT, DatabentoSource, DbnFolderSource, Desk, SimulatedSource
 from assets.ticks import exchange
 from assets.ticks.dbn import SCHEMAS, TicksError, read_metadata, write_mbo
-from assets.ticks.exchange import Instrument, Simulated, simulate
+from assets.ticks.exchange import Course, Instrument, Simulated, courses, simulate
 from assets.ticks.historical import HistoricalApi
 from assets.ticks.reference import Definition, find_definition, read_halts
 
@@ -93,18 +93,20 @@ class SimulatedExchange:
         window = self._calendar.window(self._desk.traded, session)
         if window is None:
             return {}
-        markets = self._desk.all_markets
-        ticks = [self._desk.markets[name].tick for name in markets]
-        sessions = simulate(
-            self._source.seed,
-            session,
-            [Instrument(number, tick, follows=number == 1) for number, tick in enumerate(ticks, start=1)],
-            open_ns=window.open_ns,
-            close_ns=window.close_ns,
-            events=self._source.events_per_session,
-            alpha=self._source.alpha,
-        )
-        return dict(zip(markets, sessions, strict=True))
+        sessions = simulate(self._source.seed, session, self._instruments(), **self._settings(window))
+        return dict(zip(self._desk.all_markets, sessions, strict=True))
+
+    def course(self, session: dt.date, window: Window) -> Course:
+        """The traded market's session of these hours, as far as chance has settled it before anybody trades."""
+        return courses(self._source.seed, session, self._instruments()[:1], **self._settings(window))[0]
+
+    def _instruments(self) -> list[Instrument]:
+        ticks = [self._desk.markets[name].tick for name in self._desk.all_markets]
+        return [Instrument(number, tick, follows=number == 1) for number, tick in enumerate(ticks, start=1)]
+
+    def _settings(self, window: Window) -> dict[str, Any]:
+        events, alpha = self._source.events_per_session, self._source.alpha
+        return {"open_ns": window.open_ns, "close_ns": window.close_ns, "events": events, "alpha": alpha}
 
     def _dataset(self, window: Window) -> str:
         ticks = {name: (self._desk.markets[name].symbol, self._desk.markets[name].tick) for name in self._desk.all_markets}

@@ -95,6 +95,8 @@ class Course:
     """Price of the opening bid, ticks."""
     rng: np.random.Generator
     """For what is drawn after the trading: the capture."""
+    rows: int
+    """Records that a tape should have room for at first; it is doubled, and the session run anew, when they do not suffice."""
 
     @property
     def low(self) -> int:
@@ -133,7 +135,7 @@ def courses(
         rates = flow.Rates(alpha * own.information, *(getattr(own, name) for name in flow.Rates._fields[1:]))
         random = rng.integers(0, 2**63, 1, dtype=np.uint64)
         start = _START_TICKS + round(_NIGHT_TICKS * float(_night_moves(seed, day, instrument.number).sum()))
-        out.append(Course(instrument, clock, steps, rates, random, start, rng))
+        out.append(Course(instrument, clock, steps, rates, random, start, rng, events + events // 4 + 3 * ROW_MARGIN))
     return out
 
 
@@ -156,7 +158,7 @@ def simulate(
     """
     out = []
     for course in courses(seed, session, instruments, open_ns=open_ns, close_ns=close_ns, events=events, alpha=alpha):
-        records = _captured(_trade(course, events), course, open_ns, close_ns)
+        records = _captured(_trade(course), course, open_ns, close_ns)
         records["order_id"][1:] += np.uint64((session.toordinal() << 32) + 1)
         out.append(Simulated(records, _truth(course, open_ns)))
     return out
@@ -170,14 +172,9 @@ class _Tape(NamedTuple):
     """Records of the opening book, which stand first."""
 
 
-def rows_for(events: int) -> int:
-    """Records that a tape has room for at first; it is doubled, and the session run anew, when they do not suffice."""
-    return events + events // 4 + 3 * ROW_MARGIN
-
-
-def _trade(course: Course, events: int) -> _Tape:
+def _trade(course: Course) -> _Tape:
     """Run the flow on a tape that turns out long enough; a longer tape gives the same records."""
-    path, rows = course.path, rows_for(events)
+    path, rows = course.path, course.rows
     while True:
         exchange, random = course.opened(rows)
         snapshot, state = int(exchange.state[ROWS]), np.zeros(1, flow.FLOW)[0]

@@ -1,0 +1,141 @@
+"""The live log: a session traded inside the simulated exchange, as the tables that a broker's log would fill.
+
+The market of a live session is not the recorded one: it has had us in it (`inside.py`). It comes of the same draws, and
+is the recorded one, byte for byte, until our first order reaches the engine.
+"""
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+import polars as pl
+
+from assets.books.schema import LEVELS, CleanBooks, Trades
+from assets.curves.model import curves
+from assets.desk import Desk, Market, Trading
+from assets.features.build import Ticks, feed, within
+from assets.features.chosen import desk_indicators, desk_series
+from assets.features.indicators.base import Indicator
+from assets.features.kernel import Feed, prepare, slot_of
+from assets.fills.inside import FINISHED, SHORT_TAPE, Sight, Venue, trade
+from assets.fills.policy import POLICY, Policy
+from assets.fills.replay import Session, make_rules, outcome_of
+from assets.fills.rows import ROW
+from assets.fills.simulate import Simulation, tables
+from assets.fills.tape import Tape
+from assets.fills.wire import FILL, ORDER, REQUEST, STATE, Room
+from assets.lake import Lake
+from assets.ticks.exchange import Course
+from assets.ticks.exchange.engine import Exchange
+from assets.ticks.exchange.flow import FLOW
+
+if TYPE_CHECKING:
+    from assets.calendar import Window
+
+_FIRST_LOG: Final = 1 << 14
+"""Requests that a log has room for at first; it is doubled, and the session traded anew, when they do not suffice."""
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What the policy sees beside the traded market, and what it makes of both."""
+
+    chosen: Sequence[Indicator]
+    leaders: Mapping[str, Ticks]
+    """`clean_books` and `trades` of each."""
+    leader_ticks: Mapping[str, int]
+    series: Mapping[str, pl.DataFrame]
+    """The user's own tables, as for `assets.features.build.build`."""
+    model: pl.DataFrame
+    """Rows of `curve_model`."""
+
+
+def read_surroundings(desk: Desk, lake: Lake, session: dt.date, period: dt.date) -> Surroundings:
+    """What the policy of a period sees beside the traded market on a session.
+
+    Raises:
+        LakeError: a leader's books or trades, or the period's curves, are not in the lake.
+        FeaturesError: a table of the user's own cannot be read.
+    """
+
+    def ticks(leader: str) -> Ticks:
+        return lake.read("clean_books", market=leader, session=session), lake.read("trades", market=leader, session=session)
+
+    leaders = {name: ticks(name) for name in desk.leaders}
+    model = lake.read("curve_model", market=desk.traded, period=period)
+    return Surroundings(desk_indicators(desk), leaders, {name: desk.markets[name].tick for name in desk.leaders}, desk_series(desk), model)
+
+
+@dataclass(frozen=True)
+class Live:
+    """A live session: its tables, and the exchange as it was left."""
+
+    simulation: Simulation
+    exchange: Exchange
+    marks: np.ndarray
+    """ROW records: time and the best prices without ours, after each event of the market."""
+
+
+def trade_live(course: Course, around: Surroundings, *, market: Market, trading: Trading, policy: Policy, window: "Window") -> Live:
+    """Trade a session inside the exchange's matching engine. A pure function of its arguments.
+
+    Args:
+        course: of the traded market's session.
+        around: leaders, indicators and curves.
+        market, trading: tick, fees, delays and limits.
+        policy: the setting to trade with.
+        window: the session's hours.
+    """
+    rows, places = course.rows, _FIRST_LOG
+    while True:
+        exchange, random = course.opened(rows)
+        marks = np.zeros(rows, ROW)
+        tape = Tape(marks, course.start + course.low, exchange.head.size)
+        nothing = np.empty(0, np.int64)
+        rules = make_rules(market, trading, Session(tape, nothing, nothing.astype(np.float64), window))
+        state = np.zeros(1, STATE)
+        room = Room(
+            np.zeros((2, tape.width, 2), np.int32),
+            np.zeros(places, ORDER),
+            np.zeros(places, REQUEST),
+            np.zeros(places, FILL),
+            state[0],
+            rules[0],
+            np.array([policy], POLICY)[0],
+        )
+        clock, flow = course.clock, np.zeros(1, FLOW)[0]
+        venue = Venue(
+            exchange, flow, random, course.rates, course.path, clock.length, clock.wall, clock.exchange,
+            window.open_ns, market.tick, np.zeros(places, np.int64), marks,
+        )  # fmt: skip
+        ended, count = trade(venue, *_sight(around, market, window), room)
+        if ended == FINISHED:
+            break
+        rows, places = (2 * rows, places) if ended == SHORT_TAPE else (rows, 2 * places)
+    tape = tape._replace(rows=marks[:count])
+    session = Session(tape, nothing, nothing.astype(np.float64), window)
+    outcome = outcome_of(state[0], tape, market.tick_value)
+    sent, filled = int(state["sent"][0]), int(state["fills"][0])
+    return Live(tables(room.requests[:sent], room.fills[:filled], session, market, outcome), exchange, tape.rows)
+
+
+def _sight(around: Surroundings, market: Market, window: "Window") -> tuple[Sight, Feed]:
+    names = list(around.leaders)
+    state = prepare(around.chosen, names, [market.tick, *(around.leader_ticks[name] for name in names)])
+    ours: Ticks = (CleanBooks.empty(), Trades.empty())  # it comes from the engine
+    hours = window.open_ns, window.close_ns
+    leaders = [(within(books, *hours), within(trades, *hours)) for books, trades in around.leaders.values()]
+    known = feed([ours, *leaders], around.chosen, around.series, state)
+    ready = curves(around.model)
+    own = [indicator.name for indicator in around.chosen]
+    values = np.zeros(len(ready.names), np.float32)
+    sight = Sight(
+        state.now, state.markets, state.slots,
+        np.zeros((1 + len(names), 6, LEVELS), np.int64), np.zeros((6, LEVELS), np.int64),
+        np.array([slot_of(state, own.index(name)) for name in ready.names]),
+        values, values.view(np.int32), ready.where.cells, ready.where.uppers, ready.value,
+        known.books.start[:-1].copy(), known.tape.start[:-1].copy(),
+    )  # fmt: skip
+    return sight, known

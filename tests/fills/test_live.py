@@ -1,0 +1,176 @@
+"""The policy inside the matching engine: one market until we act, an honest place in its queues, an account that follows."""
+
+import datetime as dt
+from collections import OrderedDict
+from decimal import Decimal
+from types import SimpleNamespace
+
+import numpy as np
+import polars as pl
+import pytest
+
+from assets.books.rebuild import rebuild
+from assets.curves.model import fit, predict
+from assets.curves.statistics import session_statistics
+from assets.desk import NS, Market, Trading
+from assets.features.build import build
+from assets.features.indicators import indicators
+from assets.fills.account import faults
+from assets.fills.live import Live, Surroundings, trade_live
+from assets.fills.policy import Policy
+from assets.fills.simulate import Simulation, simulate
+from assets.ticks.dbn import to_frame
+from assets.ticks.exchange import Instrument, courses
+from assets.ticks.exchange import simulate as simulate_exchange
+from assets.ticks.exchange.engine import NOBODY, ROWS
+
+MONDAY = dt.date(2026, 8, 24)
+OPEN = int(dt.datetime(2026, 8, 24, 13, 30, tzinfo=dt.UTC).timestamp()) * NS
+HOURS = SimpleNamespace(open_ns=OPEN, close_ns=OPEN + 1_800 * NS)
+MARKETS = (Instrument(1, 100_000_000, follows=True), Instrument(2, 250_000_000, follows=False))
+MARKET = Market(symbol="F", tick_size=Decimal("0.1"), multiplier=Decimal(50), maker_fee=Decimal("1.4"), taker_fee=Decimal("1.4"))
+TRADING = Trading(max_position=4, daily_loss_limit=Decimal(100_000))
+EAGER = Policy(threshold=-0.6, hysteresis=0.1)
+"""Quotes most of the time on both sides, so that little time shows much."""
+SETTINGS = {"open_ns": OPEN, "close_ns": HOURS.close_ns, "events": 10_000, "alpha": 1.0}
+
+
+@pytest.fixture(scope="module")
+def recorded() -> SimpleNamespace:
+    """The session as it is recorded without us, and what the policy sees of it."""
+    raw = [to_frame(market.records) for market in simulate_exchange(5, MONDAY, MARKETS, **SETTINGS)]
+    own, other = (rebuild(frame, open_ns=OPEN, close_ns=HOURS.close_ns) for frame in raw)
+    chosen = indicators(["LDR"])
+    leaders, ticks = {"LDR": (other.books, other.trades)}, {"LDR": MARKETS[1].tick}
+    features = build(
+        own.books, own.trades, leaders, tick=MARKET.tick, leader_ticks=ticks, horizon_ns=10 * NS, open_ns=OPEN, close_ns=HOURS.close_ns
+    )
+    sums = session_statistics(features, chosen, horizon_ns=10 * NS)
+    model = fit([sums], chosen, horizon_ns=10 * NS, first_session=MONDAY, last_session=MONDAY)
+    return SimpleNamespace(raw=raw[0], features=features, model=model, around=Surroundings(chosen, leaders, ticks, {}, model))
+
+
+def live(recorded: SimpleNamespace, policy: Policy = EAGER, trading: Trading = TRADING, seed: int = 5) -> Live:
+    course = courses(seed, MONDAY, MARKETS[:1], **SETTINGS)[0]
+    return trade_live(course, recorded.around, market=MARKET, trading=trading, policy=policy, window=HOURS)
+
+
+def replayed(recorded: SimpleNamespace, policy: Policy) -> Simulation:
+    signal = predict(recorded.model, recorded.features)
+    return simulate(
+        recorded.raw, recorded.features["ts_event"].to_numpy(), signal, market=MARKET, trading=TRADING, policy=policy, window=HOURS
+    )
+
+
+@pytest.fixture(scope="module")
+def session(recorded: SimpleNamespace) -> Live:
+    return live(recorded)
+
+
+def records(session: Live) -> np.ndarray:
+    return session.exchange.tape[: session.exchange.state[ROWS]]
+
+
+def test_an_agent_that_sends_nothing_leaves_every_record_as_it_was(recorded):
+    silent = live(recorded, Policy(threshold=1e9))
+    assert silent.simulation.orders.is_empty()
+    made, raw = records(silent), recorded.raw[1 : 1 + len(records(silent))]
+    assert len(made) - len(raw) < 20, "events that were not captured before the close"
+    made = made[: len(raw)]
+    for column in ("size", "action", "side"):
+        assert (made[column] == raw[column].to_numpy()).all()
+    assert (np.diff(made["price"]) * MARKET.tick == np.diff(raw["price"].to_numpy())).all()
+    assert set(raw["ts_event"].to_list()[1_000:]) <= set(silent.marks["ts"].tolist())
+
+
+@pytest.mark.parametrize("threshold", [-0.6, 0.2, 0.5])
+def test_until_our_first_order_arrives_the_live_session_is_the_replay(recorded, threshold):
+    first, replay = live(recorded, Policy(threshold=threshold)).simulation.orders, replayed(recorded, Policy(threshold=threshold)).orders
+    early = replay.filter(pl.col("ts_request") < replay["ts_arrival"][0])
+    same = ["kind", "side", "price", "ts_request", "score", "prediction"]
+    assert first[: early.height].select(same).equals(early.select(same))
+    assert first["queue_ahead"][0] == replay["queue_ahead"][0]
+
+
+def test_the_same_seed_gives_the_same_log_and_another_does_not(recorded, session):
+    again, other = live(recorded).simulation, live(recorded, seed=6).simulation
+    assert again.orders.equals(session.simulation.orders)
+    assert again.fills.equals(session.simulation.fills)
+    assert not other.fills.equals(session.simulation.fills)
+
+
+def test_the_account_follows_from_the_fills_and_they_from_the_exchange(session):
+    orders, fills = session.simulation.orders, session.simulation.fills
+    assert fills.height > 20
+    assert set(fills["liquidity"]) == {"maker", "taker"}
+    assert faults(orders, fills, MARKET, TRADING) == []
+    tape, owner = records(session), session.exchange.owner
+    ours = tape[owner[tape["order_id"].astype(np.int64)] != NOBODY]
+    told = ours[np.isin(ours["action"], [ord("T"), ord("F")])]
+    assert told["size"].tolist() == fills["quantity"].to_list()
+    assert owner[told["order_id"].astype(np.int64)].tolist() == fills["order_id"].to_list()
+
+
+def test_no_fill_before_arrival_nor_after_a_confirmed_cancel_and_some_cancels_are_too_late(session):
+    orders, fills = session.simulation.orders, session.simulation.fills
+    arrived = orders.filter(kind="new").select("order_id", "ts_arrival")
+    assert fills.join(arrived, on="order_id").filter(pl.col("ts_event") < pl.col("ts_arrival")).is_empty()
+    gone = orders.filter(kind="cancel", answer="cancelled").select("order_id", "ts_arrival")
+    assert fills.join(gone, on="order_id").filter(pl.col("ts_event") >= pl.col("ts_arrival")).is_empty()
+    late = orders.filter(kind="cancel", answer="too_late").select("order_id", "ts_arrival").join(fills, on="order_id")
+    assert late.height > 0
+    assert (late["ts_event"] <= late["ts_arrival"]).all()
+
+
+def test_all_are_filled_in_price_time_priority_and_no_event_ends_crossed(session):
+    """A plain replay of the engine's records, ours among them: a fill meets the front of the best queue."""
+    tape = records(session)
+    queues: tuple[dict[int, OrderedDict[int, int]], ...] = ({}, {})
+    taken: dict[int, int] = {}
+    for row in tape:
+        action, side = chr(row["action"]), "BA".index(chr(row["side"]))
+        order, size, price = (int(row[name]) for name in ("order_id", "size", "price"))
+        own = queues[side]
+        if action == "A":
+            own.setdefault(price, OrderedDict())[order] = size
+        elif action == "F":
+            best = (max if side == 0 else min)(level for level in own if any(entry not in taken for entry in own[level]))
+            assert price == best
+            assert order == next(entry for entry in own[price] if entry not in taken)
+            assert size <= own[price][order]
+            taken[order] = size
+        elif action in "CM":
+            level = next(level for level in own if order in own[level])
+            left = own[level][order] - taken.pop(order, 0)
+            if action == "M" and price == level and size <= own[level][order]:
+                own[level][order] = size
+            else:
+                assert action == "M" or size in (left, own[level][order])
+                del own[level][order]
+                if action == "M":
+                    own.setdefault(price, OrderedDict())[order] = size
+            if not own[level]:
+                del own[level]
+        if row["flags"] & 128:
+            assert not taken
+            assert max(queues[0]) < min(queues[1])
+
+
+def test_what_comes_later_changes_nothing_before(recorded, session):
+    """Leaders scrambled after a moment, and a session cut short there, leave every request and fill before it as it was."""
+    moment = OPEN + 900 * NS
+    books, trades = recorded.around.leaders["LDR"]
+    later = pl.col("ts_event") > moment
+    bent = books.with_columns(pl.when(later).then(pl.col("bid_sz_00") + 7).otherwise(pl.col("bid_sz_00")).alias("bid_sz_00"))
+    around = Surroundings(recorded.around.chosen, {"LDR": (bent, trades)}, recorded.around.leader_ticks, {}, recorded.model)
+    other = live(SimpleNamespace(around=around)).simulation
+    known = pl.col("ts_request") <= moment
+    same = ["order_id", "kind", "side", "price", "ts_request", "score", "prediction"]
+    assert other.orders.filter(known).select(same).equals(session.simulation.orders.filter(known).select(same))
+    filled = pl.col("ts_event") <= moment
+    assert (
+        other.fills.filter(filled)
+        .select("order_id", "ts_event")
+        .equals(session.simulation.fills.filter(filled).select("order_id", "ts_event"))
+    )
+    assert not other.orders.equals(session.simulation.orders)
