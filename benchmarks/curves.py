@@ -19,6 +19,7 @@ import polars as pl
 from rich.console import Console
 
 from assets.curves.estimator import BucketCurves
+from assets.curves.kept import restricted
 from assets.curves.model import Curves, fit, predict_matrix
 from assets.curves.schema import CurveStatistics
 from assets.curves.statistics import lookup, session_statistics
@@ -169,7 +170,7 @@ def _retraining() -> Line:
             lake.write("curve_statistics", sums.to_frame(), CurveStatistics, market=desk.traded, session=day)
 
         def retrained() -> None:
-            parts = list(read_window(lake, desk.traded, days).values())
+            parts = list(restricted(read_window(lake, desk.traded, days), desk, chosen).values())
             fit(parts, chosen, horizon_ns=desk.horizon_ns, first_session=days[0], last_session=days[-1])
 
         seconds = min(_timed(retrained) for _ in range(5))
