@@ -111,6 +111,14 @@ def test_the_default_policy_is_among_the_trials(found):
     assert all(low <= value <= high for value, (low, high) in ((getattr(Policy(), name), bounds) for name, bounds in RANGES.items()))
 
 
+def test_a_window_without_a_trade_lets_the_desk_stand_aside(hand, trading):
+    silent = [make_session(hand.quiet_market().tape(), *hand.signal_of((100, 0.0)), hand.hours)] * 2
+    tried = find(hand.market, trading, silent)
+    best = tried.winner(0)
+    assert best.select("trial", "net_pnl_train", "sharpe_train", "dsr", "pbo").row(0) == (0, 0.0, None, None, None)
+    check(tried.trials(), TuningTrials, "trials")
+
+
 def test_more_trials_begin_with_the_same(hand, trading, swinging, found):
     more = find(hand.market, trading.model_copy(update={"tuning_trials": 14}), swinging)
     assert more.policies[:12] == found.policies
