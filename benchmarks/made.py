@@ -20,6 +20,7 @@ from assets.desk import NS, PRICE_UNIT, Desk
 from assets.features.schema import contract
 from assets.fills.ablation import variants
 from assets.fills.policy import Policy
+from assets.fills.queues import QUEUES
 from assets.fills.replay import Outcome
 from assets.fills.schema import (
     VARIANTS,
@@ -33,6 +34,8 @@ from assets.fills.schema import (
     TuningTrials,
     WhatIf,
 )
+from assets.fills.truth.schema import QueueFidelity, QueueFit
+from assets.fills.truth.shadow import MODELS, fit_exponent
 from assets.fills.tune import Search, policy_of
 from assets.fills.what_if import LATENCIES
 from assets.lake import Lake
@@ -83,6 +86,17 @@ def plausible(contract: type[pa.DataFrameModel], rows: int, **given: Any) -> pl.
     return pl.DataFrame(columns)
 
 
+def _queue_fidelity(random: np.random.Generator) -> pl.DataFrame:
+    n, orders = len(MODELS), 10_000
+    missed, imagined = random.integers(0, 300, (2, n))
+    return plausible(
+        QueueFidelity, n, queue=[QUEUES[model.queue] for model in MODELS],
+        exponent=[model.exponent for model in MODELS],
+        orders=[orders] * n, filled=[3_000] * n, filled_estimated=3_000 - missed + imagined, missed=missed, imagined=imagined,
+        told_right=1 - (missed + imagined) / orders,
+    )  # fmt: skip
+
+
 def _what_if(random: np.random.Generator) -> pl.DataFrame:
     """Less for a longer wire and a harder queue, on average."""
     latency, queue = list(LATENCIES), ["exact", "pessimist", "estimate", "optimist"]
@@ -118,6 +132,7 @@ def make_lake(desk: Desk, sessions: Sequence[dt.date], size: Size = Size(), *, l
         played = plausible(PolicyAblation, len(VARIANTS), variant=VARIANTS, net_pnl=random.normal(0, 100, len(VARIANTS)))
         lake.write("policy_ablation", played, PolicyAblation, **keys)
         lake.write("what_if", _what_if(random), WhatIf, **keys)
+        lake.write("queue_fidelity", _queue_fidelity(random), QueueFidelity, **keys)
         quality = {"records": [size.ticks], "events": [size.ticks], "quarantined": [2], "front_share": [1.0]}
         told = {"book_quality": (1, quality), "quarantine": (2, {}), "recording": (1, {"records": [size.ticks], "damage": [None]})}
         for market in desk.all_markets:
@@ -251,6 +266,8 @@ def _write_models(desk: Desk, lake: Lake, period: dt.date) -> None:
     lake.write("quoting_policy", chosen, QuotingPolicy, **keys)
     played = variants(tried, policy_of(chosen), desk.markets[desk.traded], lambda policies: [outcomes[0]] * len(policies))
     lake.write("policy_variants", played, PolicyVariants, **keys)
+    measured = pl.concat([_queue_fidelity(random) for _ in range(2)])
+    lake.write("queue_fit", fit_exponent(measured), QueueFit, **keys)
     names, scores = ["zero", "ridge", "curves", "gradient_boosting"], np.append(0.0, random.uniform(-0.01, 0.05, 3))
     marks = {name: [model == "curves" for model in names] for name in ("champion", "traded")}
     reach = {"r2_low": scores - 0.01, "r2_high": scores + 0.01, "r2_held_out": scores}

@@ -12,6 +12,7 @@ from assets.curves import asset as curves
 from assets.desk import Desk, load_desk
 from assets.features import asset as features
 from assets.fills import asset as fills
+from assets.fills.truth import asset as truth
 from assets.reports import asset as reports
 from assets.ticks import asset as ticks
 from pipelines.jobs import jobs, schedules, sensors
@@ -48,9 +49,11 @@ def _definitions(desk: Desk) -> dg.Definitions:
         fills.live_log(desk),
         fills.policy_ablation(desk),
         fills.what_if(desk),
+        truth.queue_fidelity(desk),
+        truth.queue_fit(desk),
         reports.performance_report(desk),
     ]
-    for floor in (features, curves, fills, reports):
+    for floor in (features, curves, fills, truth, reports):
         checks += floor.checks(desk, desk.traded)
     published = [warehouse_assets(desk), reports.desk_report(desk)]
     defined = jobs(desk, [key for asset in published for key in asset.keys])

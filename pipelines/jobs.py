@@ -19,9 +19,9 @@ import dagster as dg
 from assets.calendar import Calendar
 from assets.desk import Desk
 
-RECORDED: Final = ("feature_table", "curve_statistics")
+RECORDED: Final = ("feature_table", "queue_fidelity", "curve_statistics")
 TRADED: Final = ("predictions", "simulated_fills", "live_log", "policy_ablation", "what_if", "performance_report")
-TRAINED: Final = ("indicator_scores", "curve_model", "model_choice", "quoting_policy")
+TRAINED: Final = ("indicator_scores", "curve_model", "model_choice", "quoting_policy", "queue_fit")
 SCORED: Final = ("model_scores",)
 
 

@@ -39,6 +39,7 @@ from assets.fills.schema import (
     TuningTrials,
     WhatIf,
 )
+from assets.fills.truth.schema import QueueFidelity, QueueFit
 from assets.reports.schema import PerformanceReport
 from assets.ticks.schema import RawTicks, Recording, TradingHalts
 
@@ -114,6 +115,8 @@ LAYERS: Final[Mapping[str, Layer]] = {
         Layer("equity", Equity, "session", "simulated_fills", big=True),
         Layer("live_orders", LiveOrders, "session", "live_log", big=True),
         Layer("live_fills", LiveFills, "session", "live_log"),
+        Layer("queue_fidelity", QueueFidelity, "session", "queue_fidelity"),
+        Layer("queue_fit", QueueFit, "period", "queue_fit"),
         Layer("performance_report", PerformanceReport, "session", "performance_report"),
     )
 }

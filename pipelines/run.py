@@ -134,6 +134,8 @@ FLOOR_OF: Final = {
     "live_log": "fills",
     "policy_ablation": "fills",
     "what_if": "fills",
+    "queue_fidelity": "fills",
+    "queue_fit": "fills",
     "performance_report": "reports",
 }
 """Which bar of the progress display an asset moves."""

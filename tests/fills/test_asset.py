@@ -19,6 +19,7 @@ from assets.features.schema import FeatureTable
 from assets.fills import asset, window
 from assets.fills.account import faults
 from assets.fills.schema import VARIANTS
+from assets.fills.truth import asset as truth
 from assets.fills.what_if import LATENCIES
 from assets.lake import Lake
 from assets.ticks.schema import MBO_COLUMNS, RawTicks
@@ -138,6 +139,28 @@ def test_the_session_is_replayed_under_every_assumption(desk, lake):
     assert rows["latency", "20 ms"]["net_pnl"] == rows["queue", "exact"]["net_pnl"] == as_traded
     assert {setting for assumption, setting in rows if assumption == "queue"} == {"exact", "pessimist", "estimate", "optimist"}
     assert len(rows) == len(LATENCIES) + 4
+
+
+def test_shadow_orders_of_each_session_are_asked_and_an_exponent_fitted_on_the_window(desk, lake):
+    mine = [check for check in truth.checks(desk, "FLW") if check.check_key.asset_key.path[-1] == "queue_fidelity"]
+    for session in Calendar(desk).training_sessions(PERIOD):
+        result = run(truth.queue_fidelity(desk), session, mine)
+        assert [evaluation.passed for evaluation in result.get_asset_check_evaluations()] == [True]
+    asked = lake.read("queue_fidelity", market="FLW", session=FIRST)
+    run(truth.queue_fit(desk), PERIOD)
+    fitted = lake.read("queue_fit", market="FLW", period=PERIOD)
+    assert fitted["queue"].to_list() == ["power", "share"]
+    assert fitted["sessions"].to_list() == [5, 5]
+    assert fitted["orders"][0] == 5 * asked["orders"][0] > 0
+
+
+def test_levels_without_order_ids_leave_nothing_to_ask_and_no_exponent(desk, lake, monkeypatch):
+    monkeypatch.setattr(truth, "read_records", lambda *_: window.read_records(*_).drop("order_id"))
+    for session in Calendar(desk).training_sessions(PERIOD):
+        told = run(truth.queue_fidelity(desk), session).asset_materializations_for_node("FLW__queue_fidelity")[0].metadata
+        assert told["session"].value.startswith("no order ids")
+    run(truth.queue_fit(desk), PERIOD)
+    assert lake.read("queue_fit", market="FLW", period=PERIOD).is_empty()
 
 
 def test_the_same_input_gives_the_same_bytes(desk, lake):

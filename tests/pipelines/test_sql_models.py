@@ -71,7 +71,8 @@ def test_the_marts_are_there(project: Project) -> None:
     of_trading = {"fill_quality", "markouts", "latency_profile", "tuning_trials_ranked"}
     of_policy = {"policy_ablation_intervals", "variant_returns", "markouts_by_score"}
     of_models_and_data = {"model_comparison", "indicator_leaderboard", "curve_drift", "data_quality"}
-    assert marts == of_results | of_trading | of_policy | of_models_and_data
+    of_truth = {"queue_fit_tested"}
+    assert marts == of_results | of_trading | of_policy | of_models_and_data | of_truth
 
 
 def test_marts_read_staging_models_and_marts_and_no_layer(project: Project) -> None:

@@ -1,0 +1,1 @@
+"""How far the fills can be believed: shadow orders, and order logs set against the simulator (docs/fidelity.md)."""

@@ -1,0 +1,93 @@
+"""The Dagster shell of the truth measurements."""
+
+import datetime as dt
+from typing import Final
+
+import dagster as dg
+import polars as pl
+
+from assets.calendar import Calendar
+from assets.desk import Desk
+from assets.fills.tape import make_tape
+from assets.fills.truth.schema import QueueFidelity, QueueFit
+from assets.fills.truth.shadow import FITTED, fidelity, fit_exponent
+from assets.fills.window import read_records
+from assets.lake import Lake
+from assets.shell import OWNERS, contract_check, told
+
+CODE_VERSION: Final = "1"
+"""Raised when a measurement changes."""
+
+
+def queue_fidelity(desk: Desk) -> dg.AssetsDefinition:
+    """Each session's real orders as questions to the queue models."""
+    market, calendar, lake = desk.traded, Calendar(desk), Lake(desk.lake)
+
+    @dg.asset(
+        key=[market, "queue_fidelity"],
+        group_name="fills",
+        description="Shadow orders: real resting orders, their identity hidden; when would each have filled, by levels and trades alone? "
+        "Each queue model's answers beside what became of them.",
+        kinds={"numba"},
+        owners=OWNERS,
+        tags={"market": market, "layer": "fills"},
+        code_version=CODE_VERSION,
+        partitions_def=calendar.session_partitions,
+        deps=[dg.AssetKey([market, layer]) for layer in ("raw_ticks", "clean_books")],
+    )
+    def asset(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+        session = dt.date.fromisoformat(context.partition_key)
+        with told():
+            window = calendar.window(market, session)
+            table, why_not = QueueFidelity.empty(), "no session"
+            if window is not None:
+                records = read_records(lake, market, session)
+                why_not = "no order ids: nothing is known to ask about"
+                if "order_id" in records.columns:
+                    asked = fidelity(make_tape(records, desk.markets[market]), window)
+                    table = asked if asked.height else table
+                    why_not = "no order joined near the touch"
+            lake.write("queue_fidelity", table, QueueFidelity, market=market, session=session)
+        if table.is_empty():
+            return dg.MaterializeResult(metadata={"session": why_not})
+        right = table.filter(~pl.col("queue").is_in(FITTED)).select("queue", "told_right").iter_rows()
+        return dg.MaterializeResult(
+            metadata={"orders": float(table["orders"][0]), **{f"told_right_{queue}": share for queue, share in right}}
+        )
+
+    return asset
+
+
+def queue_fit(desk: Desk) -> dg.AssetsDefinition:
+    """The exponent of each period's queue models, from its training window."""
+    market, calendar, lake = desk.traded, Calendar(desk), Lake(desk.lake)
+
+    @dg.asset(
+        key=[market, "queue_fit"],
+        group_name="fills",
+        description="The exponent that told most fates of shadow orders on the training window; the period's own sessions test it.",
+        kinds={"polars"},
+        owners=OWNERS,
+        tags={"market": market, "layer": "fills"},
+        code_version=CODE_VERSION,
+        partitions_def=calendar.period_partitions,
+        deps=[dg.AssetDep(dg.AssetKey([market, "queue_fidelity"]), partition_mapping=calendar.training_mapping)],
+    )
+    def asset(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+        period = dt.date.fromisoformat(context.partition_key)
+        with told():
+            days = calendar.training_sessions(period)
+            measured = pl.concat([lake.read("queue_fidelity", market=market, session=day) for day in days])
+            table = fit_exponent(measured) if measured.height else QueueFit.empty()
+            lake.write("queue_fit", table, QueueFit, market=market, period=period)
+        return dg.MaterializeResult(metadata={f"exponent_{queue}": n for queue, n in table.select("queue", "exponent").iter_rows()})
+
+    return asset
+
+
+def checks(desk: Desk, market: str) -> list[dg.AssetChecksDefinition]:
+    """Contracts."""
+    return [
+        contract_check(desk, market, "queue_fidelity", QueueFidelity, "session"),
+        contract_check(desk, market, "queue_fit", QueueFit, "period"),
+    ]
