@@ -23,10 +23,10 @@ import numpy as np
 from assets.books.codes import ASK, BID, Int
 from assets.fills.queues import after_cancel
 from assets.fills.rows import ADDED, CLEARED, FILLED, LAST, REMOVED, UNKNOWN
-from assets.fills.wire import CANCEL, CANCELLED, DONE, NEVER, NEW, REJECTED, RESTING, STANDS, TAKEN, TOO_LATE, Room, kernel
+from assets.fills.wire import CANCEL, CANCELLED, DONE, NEVER, NEW, REJECTED, RESTING, STANDS, TAKEN, TOO_LATE, Room, inlined, kernel
 
 
-@kernel
+@inlined
 def advance(rows: np.ndarray, r: Int, until: Int, room: Room) -> Int:
     """Let the market and our requests happen up to and including `until`; return the next row."""
     ladder, state, n = room.ladder, room.state, len(rows)
@@ -43,12 +43,25 @@ def advance(rows: np.ndarray, r: Int, until: Int, room: Room) -> Int:
                 ladder[row.side, row.px, TAKEN] = min(left, ladder[row.side, row.px, TAKEN])
             elif row.kind == CLEARED:
                 ladder[:] = 0
-            if state.open > 0:
+            if state.open > 0 and _concerns(row, room):
                 _meet(row, room)
             r += 1
         if arrival > until:
             return r
         _arrive(rows, r, room)
+
+
+@inlined
+def _concerns(row: Any, room: Room) -> bool:
+    """Whether a row of the tape can matter to a resting order of ours."""
+    state, orders, side, sign = room.state, room.orders, row.side, 1 if row.side == BID else -1
+    if row.kind == CLEARED:
+        return True
+    if row.kind == ADDED and state.count[1 - side] > 0 and sign * (row.px - orders[state.resting[1 - side, 0]].px) >= 0:
+        return True
+    if state.count[side] == 0 or sign * (row.px - orders[state.resting[side, 0]].px) > 0:
+        return False
+    return row.kind not in (ADDED, REMOVED) or sign * (row.px - orders[state.resting[side, state.count[side] - 1]].px) >= 0
 
 
 @kernel

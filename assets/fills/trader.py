@@ -23,11 +23,28 @@ from assets.fills.wire import (
     SCORE,
     STANDS,
     Room,
+    inlined,
     kernel,
 )
 
 PROTECTION: Final = 10
 """Ticks through the touch that a flattening order may pay, as an exchange's market order with protection."""
+
+
+@inlined
+def news(now: Int, room: Room) -> bool:
+    """Whether a fill or an answer has come back by now that has not been heard."""
+    state = room.state
+    fill = state.fills_heard < state.fills and room.fills[state.fills_heard].ts_known <= now
+    return fill or (state.heard < state.arrived and room.requests[state.heard].ts_response <= now)
+
+
+@inlined
+def settled(row: Any, ts: Int, prediction: float, room: Room) -> bool:
+    """Whether the last decision would be made again: the policy sees what it saw then."""
+    state = room.state
+    same = row.bid == state.bid and row.ask == state.ask and prediction == state.prediction
+    return state.settled != 0 and same and ts < room.rules.flatten_ns
 
 
 @kernel
@@ -48,7 +65,7 @@ def listen(now: Int, room: Room) -> None:
             heard = True
         state.heard += 1
     if heard:
-        kept = 0
+        kept, state.settled = 0, 0
         for j in range(state.lives):
             if room.orders[state.live[j]].known > 0:
                 state.live[kept] = state.live[j]
@@ -64,7 +81,7 @@ def decide(row: Any, ts: Int, prediction: float, room: Room) -> None:
         state.full = 1
         return
     state.ts, state.prediction, state.bid, state.ask = ts, prediction, row.bid, row.ask
-    quoted = 0 <= row.bid < row.ask < room.ladder.shape[1]
+    sent, quoted = state.sent, 0 <= row.bid < row.ask < room.ladder.shape[1]
     if not state.stopped:
         if ts >= rules.flatten_ns:
             state.stopped = CLOSE
@@ -77,6 +94,9 @@ def decide(row: Any, ts: Int, prediction: float, room: Room) -> None:
     elif quoted:
         for side in range(2):
             _quote(side, room)
+    # A policy that does not look at queues has nothing new to say until the touch, the signal or what it knows of its orders changes.
+    blind = room.policy.ahead_weight == 0.0 and room.policy.behind_weight == 0.0
+    state.settled = blind and not state.stopped and state.sent == sent
 
 
 @kernel
@@ -118,7 +138,7 @@ def _take(room: Room) -> None:
         _submit(sign, state.ask if sign > 0 else state.bid, abs(wanted - held), 1, SCORE, value, room)
 
 
-@kernel
+@inlined
 def idle(row: Any, ts: Int, prediction: float, room: Room) -> bool:
     """Whether a decision comes to nothing whatever queues there are: nothing of ours open, under way or unheard, and nothing to quote."""
     state, rules, policy = room.state, room.rules, room.policy
@@ -129,7 +149,7 @@ def idle(row: Any, ts: Int, prediction: float, room: Room) -> bool:
     return out_of_reach(1, row.bid, row.ask, prediction, policy) and out_of_reach(-1, row.bid, row.ask, prediction, policy)
 
 
-@kernel
+@inlined
 def worth_at(row: Any, room: Room) -> Int:
     """Cash and position at the mid, as far as we have heard."""
     state, rules = room.state, room.rules
