@@ -111,6 +111,20 @@ def _what_if(random: np.random.Generator) -> pl.DataFrame:
     return plausible(WhatIf, len(latency) + len(queue), **columns)
 
 
+def put(desk: Desk, table: str, rows: int = 3, *, market: str | None = None, key: dt.date = _OTHERS[pl.Date], **given: Any) -> None:
+    """Publish one partition of a table, `plausible` but for the columns given."""
+    layer = LAYERS[table]
+    frame = plausible(layer.contract, rows, **given)
+    Lake(desk.lake).write(table, frame, layer.contract, market=market or desk.traded, **{layer.key: key})
+
+
+def put_report(desk: Desk, session: dt.date, net: float, fees: float = 10.0, **given: Any) -> None:
+    """Publish a line of `performance_report` that adds up, and the account's last line."""
+    whole = {"net_pnl": [net], "fees": [fees], "gross_pnl": [net + fees], "long_pnl": [net], "short_pnl": [0.0]}
+    put(desk, "performance_report", 1, key=session, provenance=["simulated exchange"], **whole, **given)
+    put(desk, "equity", 1, key=session, ts_event=[1_790_000_000 * NS], equity=[round(net * 10**9)])
+
+
 def make_lake(desk: Desk, sessions: Sequence[dt.date], size: Size = Size(), *, linked: bool = False) -> None:
     """Publish every table of a desk for these sessions, and the models of their periods.
 
