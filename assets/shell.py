@@ -1,8 +1,8 @@
 """What every floor's Dagster shell has in common: the user's sentence, and the contract held for the record."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import dagster as dg
 import pandera.polars as pa
@@ -36,22 +36,56 @@ def contract_check(
 
     `asset` is the last part of the key of the asset that writes the table, where it is not named after it.
     """
+
+    def broken(lake: Lake, keys: dict[str, Any]) -> list[str]:
+        check(lake.read(table, **keys), contract, f"{table} {market} {keys['period' if partitions == 'period' else 'session']}")
+        return []
+
+    return rule_check(
+        desk,
+        market,
+        asset or table,
+        f"{table}_contract",
+        f"The published partition keeps the contract {contract.__name__}.",
+        partitions,
+        broken,
+    )
+
+
+def rule_check(
+    desk: Desk,
+    market: str,
+    asset: str,
+    name: str,
+    description: str,
+    partitions: Literal["session", "traded", "period"],
+    faults: Callable[[Lake, dict[str, Any]], list[str]],
+    *,
+    blocking: bool = False,
+    severity: dg.AssetCheckSeverity = dg.AssetCheckSeverity.ERROR,
+) -> dg.AssetChecksDefinition:
+    """An asset check of a rule, partition by partition.
+
+    Args:
+        desk, market, asset: whose check it is; `asset` is the last part of the key.
+        name, description: as the UI shows them.
+        partitions: the asset's own.
+        faults: one sentence for each way in which the partition of these keys breaks the rule; what cannot be read breaks it too.
+        blocking: whether what comes after in the same run is held back.
+        severity: of a failure.
+    """
     calendar = Calendar(desk)
-    keys = {"session": calendar.session_partitions, "traded": calendar.traded_partitions, "period": calendar.period_partitions}
+    days = {"session": calendar.session_partitions, "traded": calendar.traded_partitions, "period": calendar.period_partitions}
     key = "period" if partitions == "period" else "session"
 
     @dg.asset_check(
-        asset=dg.AssetKey([market, asset or table]),
-        name=f"{table}_contract",
-        description=f"The published partition keeps the contract {contract.__name__}.",
-        partitions_def=keys[partitions],
+        asset=dg.AssetKey([market, asset]), name=name, description=description, partitions_def=days[partitions], blocking=blocking
     )
     def held(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
         try:
-            frame = Lake(desk.lake).read(table, market=market, **{key: context.partition_key})
-            check(frame, contract, f"{table} {market} {context.partition_key}")
+            found = faults(Lake(desk.lake), {"market": market, key: context.partition_key})
         except LakeError as error:
-            return dg.AssetCheckResult(passed=False, description=str(error))
-        return dg.AssetCheckResult(passed=True)
+            found = [str(error)]
+        return dg.AssetCheckResult(passed=not found, severity=severity, description="; ".join(found) or None)
 
     return held

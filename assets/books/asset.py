@@ -1,7 +1,7 @@
 """The Dagster shell of the first floor: one asset a market writes four tables, `clean_books` last."""
 
 import datetime as dt
-from typing import Final
+from typing import Any, Final
 
 import dagster as dg
 
@@ -10,8 +10,8 @@ from assets.books.rebuild import rebuild
 from assets.books.schema import BookQuality, CleanBooks, Quarantine, Trades
 from assets.calendar import Calendar
 from assets.desk import Desk
-from assets.lake import Lake, LakeError
-from assets.shell import OWNERS, contract_check, told
+from assets.lake import Lake
+from assets.shell import OWNERS, contract_check, rule_check, told
 
 CODE_VERSION: Final = "1"
 """Raised when a rule of cleaning changes."""
@@ -53,41 +53,39 @@ def checks(desk: Desk, market: str) -> list[dg.AssetChecksDefinition]:
     """Contracts of the four tables, conservation of records, and the desk's thresholds of quality."""
     tables = {"clean_books": CleanBooks, "trades": Trades, "quarantine": Quarantine, "book_quality": BookQuality}
     contracts = [contract_check(desk, market, table, contract, "session", asset="clean_books") for table, contract in tables.items()]
-    key, partitions = dg.AssetKey([market, "clean_books"]), Calendar(desk).session_partitions
 
-    @dg.asset_check(
-        asset=key,
-        name="records_conserved",
-        description="Every raw record is in one published event or in quarantine, once.",
-        partitions_def=partitions,
-    )
-    def conserved(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
-        lake, keys = Lake(desk.lake), {"market": market, "session": context.partition_key}
-        try:
-            missing = unaccounted(
-                lake.read("raw_ticks", ["sequence"], **keys).height,
-                lake.read("clean_books", ["records"], **keys),
-                lake.read("quarantine", ["row"], **keys),
-            )
-        except LakeError as error:
-            return dg.AssetCheckResult(passed=False, description=str(error))
-        return dg.AssetCheckResult(passed=missing == 0, metadata={"unaccounted": missing})
+    def lost(lake: Lake, keys: dict[str, Any]) -> list[str]:
+        missing = unaccounted(
+            lake.read("raw_ticks", ["sequence"], **keys).height,
+            lake.read("clean_books", ["records"], **keys),
+            lake.read("quarantine", ["row"], **keys),
+        )
+        return [f"{missing} records are in no event and not in quarantine, or in more than one"] if missing else []
+
+    def poor(lake: Lake, keys: dict[str, Any]) -> list[str]:
+        return faults(lake.read("book_quality", **keys), desk.quality)
 
     blocks = desk.quality.on_fault == "block"
-    severity = dg.AssetCheckSeverity.ERROR if blocks else dg.AssetCheckSeverity.WARN
-
-    @dg.asset_check(
-        asset=key,
-        name="book_quality_thresholds",
-        description="The session's feed and book are good enough to be believed.",
-        partitions_def=partitions,
-        blocking=blocks,
-    )
-    def good(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
-        try:
-            found = faults(Lake(desk.lake).read("book_quality", market=market, session=context.partition_key), desk.quality)
-        except LakeError as error:
-            found = [str(error)]
-        return dg.AssetCheckResult(passed=not found, severity=severity, description="; ".join(found) or None)
-
-    return [*contracts, conserved, good]
+    return [
+        *contracts,
+        rule_check(
+            desk,
+            market,
+            "clean_books",
+            "records_conserved",
+            "Every raw record is in one published event or in quarantine, once.",
+            "session",
+            lost,
+        ),
+        rule_check(
+            desk,
+            market,
+            "clean_books",
+            "book_quality_thresholds",
+            "The session's feed and book are good enough to be believed.",
+            "session",
+            poor,
+            blocking=blocks,
+            severity=dg.AssetCheckSeverity.ERROR if blocks else dg.AssetCheckSeverity.WARN,
+        ),
+    ]

@@ -1,7 +1,7 @@
 """The Dagster shell of the fourth floor: a period's policy, a session traded in simulation."""
 
 import datetime as dt
-from typing import Final
+from typing import Any, Final
 
 import dagster as dg
 import polars as pl
@@ -31,8 +31,8 @@ from assets.fills.simulate import nothing, simulate
 from assets.fills.tune import policy_of, search
 from assets.fills.what_if import what_if as replayed_otherwise
 from assets.fills.window import open_search, read_records, read_traded_session, read_training_sessions
-from assets.lake import Lake, LakeError
-from assets.shell import OWNERS, contract_check, told
+from assets.lake import Lake
+from assets.shell import OWNERS, contract_check, rule_check, told
 from assets.ticks.source import SimulatedExchange, open_source
 
 CODE_VERSION: Final = "2"
@@ -263,18 +263,8 @@ def checks(desk: Desk, market: str) -> list[dg.AssetChecksDefinition]:
 
 
 def _account_check(desk: Desk, market: str, asset: str, orders: str, fills: str) -> dg.AssetChecksDefinition:
-    @dg.asset_check(
-        asset=dg.AssetKey([market, asset]),
-        name="account_follows_from_fills",
-        description="Position is the sum of the fills, cash what they cost; no order filled beyond its size, no limit was passed.",
-        partitions_def=Calendar(desk).traded_partitions,
-    )
-    def held(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
-        lake, keys = Lake(desk.lake), {"market": market, "session": context.partition_key}
-        try:
-            found = faults(lake.read(orders, **keys), lake.read(fills, **keys), desk.markets[market], desk.trading)
-        except LakeError as error:
-            found = [str(error)]
-        return dg.AssetCheckResult(passed=not found, description="; ".join(found) or None)
+    def broken(lake: Lake, keys: dict[str, Any]) -> list[str]:
+        return faults(lake.read(orders, **keys), lake.read(fills, **keys), desk.markets[market], desk.trading)
 
-    return held
+    rule = "Position is the sum of the fills, cash what they cost; no order filled beyond its size, no limit was passed."
+    return rule_check(desk, market, asset, "account_follows_from_fills", rule, "traded", broken)

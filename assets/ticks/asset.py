@@ -11,8 +11,8 @@ import polars as pl
 
 from assets.calendar import Calendar
 from assets.desk import Desk
-from assets.lake import Lake, LakeError
-from assets.shell import OWNERS, contract_check, told
+from assets.lake import Lake
+from assets.shell import OWNERS, contract_check, rule_check, told
 from assets.ticks.dbn import stream_records, until_damage
 from assets.ticks.schema import MBO_COLUMNS, RawTicks, Recording, TradingHalts
 from assets.ticks.source import open_source
@@ -85,19 +85,19 @@ def _sha256(path: Path) -> str:
 def checks(desk: Desk, market: str) -> list[dg.AssetChecksDefinition]:
     """The contracts, held once more against what was published, and whether the session is all there."""
 
-    @dg.asset_check(
-        asset=dg.AssetKey([market, "raw_ticks"]),
-        name="recording_complete",
-        description="Every record of the vendor's files could be read.",
-        partitions_def=Calendar(desk).session_partitions,
-    )
-    def complete(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
-        try:
-            damage = Lake(desk.lake).read("recording", market=market, session=context.partition_key)["damage"][0]
-        except LakeError as error:
-            damage = str(error)
-        return dg.AssetCheckResult(passed=damage is None, severity=dg.AssetCheckSeverity.WARN, description=damage)
+    def damage(lake: Lake, keys: dict[str, Any]) -> list[str]:
+        return lake.read("recording", **keys)["damage"].drop_nulls().to_list()
 
+    complete = rule_check(
+        desk,
+        market,
+        "raw_ticks",
+        "recording_complete",
+        "Every record of the vendor's files could be read.",
+        "session",
+        damage,
+        severity=dg.AssetCheckSeverity.WARN,
+    )
     return [
         contract_check(desk, market, "raw_ticks", RawTicks, "session"),
         contract_check(desk, market, "recording", Recording, "session", asset="raw_ticks"),
