@@ -29,7 +29,7 @@ class WarehouseError(UserError):
 
 def layout() -> str:
     """Fingerprint of what decides the warehouse's tables: the contracts and the SQL models of this code."""
-    sources = sorted([*_HOUSE.glob("assets/*/schema.py"), *_HOUSE.glob("dbt_like_sql/*/*.sql")])
+    sources = sorted([*_HOUSE.glob("assets/**/schema.py"), *_HOUSE.glob("dbt_like_sql/*/*.sql")])
     parts = [part for path in sources for part in (path.relative_to(_HOUSE).as_posix().encode(), path.read_bytes())]
     return hashlib.sha256(b"\0".join(parts)).hexdigest()[:16]
 

@@ -30,15 +30,15 @@ def desk(tmp_path: Path) -> Desk:
 
 def test_every_layer_and_model_is_there_with_its_rows(desk: Desk) -> None:
     for table in LAYERS:
-        put(desk, table)
+        put(desk, table, 2)
     built = build(desk, PROJECT)
     with open_warehouse(desk) as con:
         shown = {row[0] for row in con.sql("SHOW TABLES").fetchall()}
         assert shown == {*LAYERS, *PROJECT.models, "markets", "built_with"}
         for table in LAYERS:
-            assert con.sql(f"SELECT count(*) FROM {table}").fetchall() == [(3,)], table
-            assert con.sql(f"SELECT count(*) FROM stg_{table}").fetchall() == [(3,)], table
-    assert built.rows["stg_fills"] == 3
+            assert con.sql(f"SELECT count(*) FROM {table}").fetchall() == [(2,)], table
+            assert con.sql(f"SELECT count(*) FROM stg_{table}").fetchall() == [(2,)], table
+    assert built.rows["stg_fills"] == 2
 
 
 def test_an_empty_lake_gives_empty_tables_of_the_right_columns(desk: Desk) -> None:
@@ -51,7 +51,7 @@ def test_an_empty_lake_gives_empty_tables_of_the_right_columns(desk: Desk) -> No
 
 def test_big_layers_are_views_over_the_lake_and_small_ones_are_copied(desk: Desk) -> None:
     for table in LAYERS:
-        put(desk, table)
+        put(desk, table, 2)
     build(desk, PROJECT)
     kinds = dict(query(desk, "SELECT table_name, table_type FROM information_schema.tables").iter_rows())
     for table, layer in LAYERS.items():
