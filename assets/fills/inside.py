@@ -3,9 +3,9 @@
 The exchange runs event by event (`assets.ticks.exchange.flow`). Our requests reach its engine a delay after they
 were decided, rest in its queues beside everybody's orders, are met by the flow's market orders and stand in the way of
 its quotes; what follows, follows from the changed book. Leaders do not hear of us, so theirs is the recorded
-session. The feed shows our orders like anybody's: features and predictions are computed from it as they come, by the very
-kernels of the lineage. Only where the policy asks for the touch and for contracts ahead and behind, our own are left
-out, as whoever knows his order numbers leaves them out.
+session. Features and predictions are computed on that book as it comes, by the very kernels of the lineage, but less our
+own orders, which who knows his order numbers leaves out: a desk that takes its own quote for the market's sees one
+contract at a new best price, reads it as a thin bid, and withdraws (docs/fidelity.md).
 
 Order at one moment: the traded market, then our request, then leaders, then the clock; the decision at each
 row of the features, and each second before the close, as in a replay.
@@ -266,15 +266,17 @@ def _book_fills(venue: Venue, first: Int, ts: Int, room: Room) -> None:
 
 @kernel
 def _show(x: Exchange, depth: Int, base: Int, tick: Int, event: np.ndarray) -> None:
-    """The book as the feed shows it, ours included."""
+    """The book without our own orders, as the features take it."""
     event[BID_SZ : ASK_SZ + 1] = 0
     for side in range(2):
         level, step = (x.state[BEST_BID], -1) if side == BID else (x.state[BEST_ASK], 1)
         px, sz, ct = (BID_PX, BID_SZ, BID_CT) if side == BID else (ASK_PX, ASK_SZ, ASK_CT)
         found = 0
         while found < depth and 0 <= level < x.head.size:
-            if x.orders[level] > 0:
-                event[px, found], event[sz, found], event[ct, found] = (level + base) * tick, x.volume[level], x.orders[level]
+            count = x.orders[level] - x.agent[level]
+            if count > 0:
+                contracts = _others(x, level, NOBODY) if x.agent[level] > 0 else x.volume[level]
+                event[px, found], event[sz, found], event[ct, found] = (level + base) * tick, contracts, count
                 found += 1
             level += step
 

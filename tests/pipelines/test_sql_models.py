@@ -68,7 +68,7 @@ def test_every_column_of_a_layer_reaches_its_staging_model(project: Project, tab
 def test_the_marts_are_there(project: Project) -> None:
     marts = {model.name for model in project.models.values() if model.kind == "marts"}
     of_results = {"daily_pnl", "weekly_scorecard", "monthly_pnl", "equity_curve"}
-    of_trading = {"fill_quality", "markouts", "latency_profile", "tuning_trials_ranked"}
+    of_trading = {"live_against_replay", "fill_quality", "markouts", "latency_profile", "tuning_trials_ranked"}
     of_policy = {"policy_ablation_intervals", "variant_returns", "markouts_by_score"}
     of_models_and_data = {"model_comparison", "indicator_leaderboard", "curve_drift", "data_quality"}
     of_truth = {"queue_fit_tested"}
