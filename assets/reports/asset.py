@@ -14,7 +14,7 @@ from assets.calendar import Calendar
 from assets.curves.schema import CurveModel, ModelImportance, ModelScores
 from assets.desk import Desk
 from assets.fills.evidence import sharpe
-from assets.fills.schema import Fills, Orders, PolicyAblation, QuotingPolicy
+from assets.fills.schema import Fills, Orders, PolicyAblation, QuotingPolicy, WhatIf
 from assets.lake import Lake
 from assets.reports.history import desk_page, week_page, weeks
 from assets.reports.lab import write_lab_page
@@ -31,7 +31,15 @@ from assets.ticks.schema import Recording
 CODE_VERSION: Final = "2"
 """Raised with the figures of a report or the look of a page."""
 
-_DESK_INPUTS: Final = ("performance_report", "policy_ablation", "quoting_policy", "indicator_scores", "curve_model", "model_scores")
+_DESK_INPUTS: Final = (
+    "performance_report",
+    "policy_ablation",
+    "what_if",
+    "quoting_policy",
+    "indicator_scores",
+    "curve_model",
+    "model_scores",
+)
 
 
 def performance_report(desk: Desk) -> dg.AssetsDefinition:
@@ -116,6 +124,7 @@ def read_desk(desk: Desk) -> DeskTables:
         scores=_all(lake, "model_scores", ModelScores, desk.traded, "period"),
         importance=_all(lake, "model_importance", ModelImportance, desk.traded, "period"),
         ablation=_all(lake, "policy_ablation", PolicyAblation, desk.traded, "session"),
+        what_if=_all(lake, "what_if", WhatIf, desk.traded, "session"),
         quality=quality,
         refused=refused,
     )

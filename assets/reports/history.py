@@ -6,7 +6,7 @@ from assets.fills import evidence
 from assets.reports import figures, history_figures, statistics
 from assets.reports.data import data_exhibits
 from assets.reports.exhibits import origin_queries, origins
-from assets.reports.luck import luck, ways
+from assets.reports.luck import assumptions, luck, ways
 from assets.reports.models import model
 from assets.reports.page import Card, Exhibit, Link, Page, Section, Table, money, number, percent, render, to_page
 from assets.reports.session import headline, lead
@@ -23,7 +23,7 @@ def week_page(tables: DeskTables, monday: dt.date) -> str:
     week = tables.week(monday)
     sections = [
         Section("Result", [headline(week.reports), *_running(week), _sessions(week)]),
-        Section("Where it came from", [*_origins(week), *ways(week)]),
+        Section("Where it came from", [*_origins(week), *assumptions(week), *ways(week)]),
         Section("The model", model(week)),
         Section("The data", data_exhibits(week.quality, week.refused)),
     ]
@@ -36,7 +36,7 @@ def desk_page(tables: DeskTables) -> str:
     tables_of = [_stretches(tables, "week"), _stretches(tables, "month"), _sessions(tables)]
     sections = [
         Section("Result", [_cards(tables), *_running(tables), *tables_of]),
-        Section("Where it came from", [*_origins(tables), *ways(tables)]),
+        Section("Where it came from", [*_origins(tables), *assumptions(tables), *ways(tables)]),
         Section("Is it luck?", luck(tables)),
         Section("The model", model(tables)),
         Section("The data", data_exhibits(tables.quality, tables.refused)),

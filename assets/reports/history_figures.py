@@ -157,6 +157,23 @@ def intervals(rows: pl.DataFrame, unit: str, *, digits: int = 2) -> Figure | Non
     return figure
 
 
+def against(rows: pl.DataFrame, unit: str, axis: str) -> Figure | None:
+    """A line through means with their 95 % intervals.
+
+    Args:
+        rows: label (named below the axis, in order), mean, low, high.
+        unit: of the numbers.
+        axis: what the labels are.
+    """
+    if not rows.height:
+        return None
+    line = marked(unit, rows["label"].to_list(), rows["mean"].to_numpy(), "--ink", "solid")
+    line |= {"error_y": _reach(rows["mean"], rows["low"], rows["high"]), "hovertemplate": "%{x}: %{y:,.2f}<extra></extra>"}
+    figure = axes([line], height=280, legend=False)
+    figure["layout"]["xaxis"] |= {"type": "category", "title": {"text": axis}}
+    return figure
+
+
 def _reach(middle: pl.Series, low: pl.Series, high: pl.Series) -> Figure:
     """Error bars from low to high around a point, none where an end is not known."""
     up, down = ((end - middle).abs().fill_null(0.0).to_numpy() for end in (high, low))

@@ -93,6 +93,51 @@ def ways(tables: DeskTables) -> list[Exhibit | Table]:
     ]
 
 
+def assumptions(tables: DeskTables) -> list[Exhibit | Table]:
+    """The same sessions, policy and predictions with another wire, and with the queue known in other ways."""
+    if not tables.what_if.height:
+        return []
+    unit = f"{tables.unit} a session"
+    sql = (
+        "select assumption, setting, any_value(latency_ms) as latency_ms, count(*) as sessions, avg(net_pnl) as mean_day,\n"
+        "       avg(contracts) as contracts from what_if\n"
+        f"{tables.where} and assumption = '%s' group by assumption, setting order by latency_ms, mean_day desc"
+    )
+    wire, queue = (
+        mean_sessions(tables.what_if.filter(pl.col("assumption") == name).sort("latency_ms", maintain_order=True), "setting")
+        for name in ("latency", "queue")
+    )
+    resampled = "Net P&L of a mean session, with a 95 % interval from whole sessions drawn with replacement."
+    return [
+        Exhibit(
+            "latency",
+            f"P&L against latency, {unit}",
+            f"Delay one way, from decision to exchange and back again with the answer; the desk's own is in its file. {resampled} A result "
+            "that falls away at the next longer delay rests on the wire.",
+            history_figures.against(wire, unit, "delay one way"),
+            sql % "latency",
+        ),
+        Exhibit(
+            "queue-bounds",
+            f"P&L between the queue's bounds, {unit}",
+            "What it comes to if every cancel ahead is believed to come from behind us (pessimist), from ahead of us (optimist), or in the "
+            f"estimated share; exact is the queue order by order, where the source tells it. {resampled}",
+            history_figures.intervals(queue.sort("mean", "label", descending=[True, False]), unit),
+            sql % "queue",
+        ),
+    ]
+
+
+def mean_sessions(rows: pl.DataFrame, key: str) -> pl.DataFrame:
+    """Mean net P&L of a session with its interval, for each value of `key` in the order in which they come: label, mean, low, high."""
+    told = []
+    for (name,), some in rows.group_by(key, maintain_order=True):
+        net = some.sort("session")["net_pnl"].to_numpy()
+        low, high = statistics.bootstrap_interval(net, draws=_DRAWS, seed=SEED) or (None, None)
+        told.append({"label": name, "mean": float(net.mean()), "low": low, "high": high})
+    return pl.DataFrame(told, schema={"label": pl.String, **dict.fromkeys(("mean", "low", "high"), pl.Float64)})
+
+
 def compared(ablation: pl.DataFrame) -> pl.DataFrame:
     """Each variant's mean session with its interval, and the same of its difference from the policy as it is.
 

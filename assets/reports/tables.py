@@ -33,6 +33,8 @@ class DeskTables:
     """Rows of `model_importance`, each with its `period` (date)."""
     ablation: pl.DataFrame
     """Rows of `policy_ablation`, each with its `session` (date)."""
+    what_if: pl.DataFrame
+    """Rows of `what_if`, each with its `session` (date)."""
     quality: pl.DataFrame
     """Rows of `book_quality` of every market, each with its `market`, its `session` (date) and whether its recording is `complete`."""
     refused: pl.DataFrame
@@ -62,6 +64,7 @@ class DeskTables:
             scores=self.scores.filter(period),
             importance=self.importance.filter(period),
             ablation=self.ablation.filter(session),
+            what_if=self.what_if.filter(session),
             quality=self.quality.filter(session),
             refused=self.refused.filter(session),
         )

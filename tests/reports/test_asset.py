@@ -15,12 +15,12 @@ from assets.books.schema import BookQuality, Quarantine
 from assets.curves.schema import CurveModel, ModelImportance, ModelScores, Predictions
 from assets.desk import Desk
 from assets.features.schema import FeatureTable
-from assets.fills.schema import VARIANTS, Equity, Fills, Orders, PolicyAblation
+from assets.fills.schema import VARIANTS, Equity, Fills, Orders, PolicyAblation, WhatIf
 from assets.lake import Lake
 from assets.reports import asset
 from assets.reports.exhibits import origin_queries
 from assets.reports.history import desk_page, week_page
-from assets.reports.luck import compared
+from assets.reports.luck import assumptions, compared, mean_sessions
 from assets.reports.origin import breakdown, by_hour, by_queue, by_score, by_side
 from assets.reports.schema import PerformanceReport
 from assets.ticks.schema import Recording
@@ -50,6 +50,11 @@ def publish(lake: Lake, session, tables, rows) -> None:
     lake.write("recording", rows(Recording, [{"complete": True}]), Recording, **keys)
     lake.write("quarantine", rows(Quarantine, [{"row": row, "reason": "unknown order"} for row in range(7)]), Quarantine, **keys)
     ways = [{"variant": name, "net_pnl": 10.0 * place - session.day, "contracts": place} for place, name in enumerate(VARIANTS)]
+    wire = [{"assumption": "latency", "setting": f"{ms:g} ms", "latency_ms": ms, "net_pnl": -ms - session.day} for ms in (0.0, 5.0, 20.0)]
+    queues = {"exact": 1.0, "pessimist": -40.0, "optimist": 60.0}
+    queue = [{"assumption": "queue", "setting": name, "net_pnl": net} for name, net in queues.items()]
+    same = {"queue": "exact", "queue_exponent": 1.0}
+    lake.write("what_if", rows(WhatIf, [row | same for row in (*wire, *queue)]), WhatIf, **keys)
     lake.write("policy_ablation", rows(PolicyAblation, ways), PolicyAblation, **keys)
 
 
@@ -182,6 +187,18 @@ def test_plotly_knows_every_property_of_the_desks_figures(desk):
     assert len(figures) > 10
     for figure in figures:
         go.Figure(data=figure["data"], layout=figure["layout"])
+
+
+def test_pnl_is_drawn_against_latency_and_between_the_queues_bounds(desk):
+    tables = asset.read_desk(desk)
+    wire = mean_sessions(tables.what_if.filter(pl.col("assumption") == "latency"), "setting")
+    mean_day = sum(day.day for day in SESSIONS) / 3
+    assert wire["label"].to_list() == ["0 ms", "5 ms", "20 ms"]
+    assert wire["mean"].to_list() == pytest.approx([-mean_day, -mean_day - 5, -mean_day - 20])
+    assert (wire["low"] <= wire["mean"]).all()
+    _, bounds = assumptions(tables)
+    assert bounds.figure["data"][0]["y"] == ["pessimist", "exact", "optimist"]
+    assert 'id="latency"' in week_page(tables, MONDAY)
 
 
 def test_what_was_left_out_is_on_every_page(desk):
