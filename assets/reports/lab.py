@@ -22,6 +22,9 @@ _HORIZONS: Final = (1, 2, 5, 10, 20, 30, 60)
 _SHOWN: Final = 30
 """Indicators drawn at most: the desk's, then the best of those that were only tried. The table has them all."""
 
+_THIN: Final = 2e-4
+"""Share of an indicator's rows that a bucket must have to be drawn."""
+
 _SEARCHED: Final = 12
 """Formulas whose search is drawn: those of the best scores."""
 
@@ -199,10 +202,12 @@ def _square(correlations: pl.DataFrame, names: list[str]) -> np.ndarray:
 
 def _graphs(tables: LabTables, drawn: list[str], where: str) -> list[Exhibit | Table]:
     sql = f"select * from stg_indicator_buckets\n{where}"
+    # A mean of a handful of rows would stretch the axis until nothing else is seen.
+    told = tables.buckets.filter(pl.col("count") > _THIN * pl.col("count").sum().over("indicator"))
     return [
-        Exhibit(f"graph-{place}", indicator, "", figures.curve(tables.buckets.filter(pl.col("indicator") == indicator)), sql, small=True)
+        Exhibit(f"graph-{place}", indicator, "", figures.curve(told.filter(pl.col("indicator") == indicator)), sql, small=True)
         for place, indicator in enumerate(drawn)
-        if tables.buckets.filter((pl.col("indicator") == indicator) & (pl.col("count") > 0)).height
+        if (told["indicator"] == indicator).any()
     ]
 
 

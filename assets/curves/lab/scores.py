@@ -58,6 +58,25 @@ def parameters(indicator: Indicator) -> dict[str, Any]:
     return {"indicator": indicator.name, "formula": indicator.stem, "leader": indicator.leader, **values}
 
 
+def significance(ranks: Floats) -> tuple[Floats, Floats, Floats]:
+    """The test: is the mean of the sessions' rank correlations zero? Student's t, two-sided, a session one observation.
+
+    Args:
+        ranks: of S sessions with the label, [S, p]; 0 where an indicator says nothing.
+
+    Returns:
+        t, p and p adjusted for the number of indicators (`holm`), [p] each; NaN with one session.
+    """
+    sessions, p = ranks.shape
+    if sessions == 1:
+        return np.full(p, np.nan), np.full(p, np.nan), np.full(p, np.nan)
+    mean = ranks.mean(axis=0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        t_values = np.where(mean == 0, 0.0, mean / ranks.std(axis=0, ddof=1) * np.sqrt(sessions))
+    p_values = 2 * stats.t.sf(np.abs(t_values), sessions - 1)
+    return t_values, p_values, holm(p_values)
+
+
 def holm(p_values: Floats) -> Floats:
     """Holm's adjusted p-values: with those of at most LEVEL called, the chance of any false call is at most LEVEL."""
     order = np.argsort(p_values)
@@ -96,15 +115,13 @@ def _rows(window: Window, indicators: Sequence[Indicator]) -> list[dict[str, Any
     squares = np.array([reading.label_square for reading in readings])
     alone, added = ([gain(j) for j in range(p)] for gain in (window.alone, window.added))
     ranks = np.nan_to_num(np.stack([reading.ranks for reading in readings]))  # [S, p, 1 + horizons]
+    t_values, p_values, adjusted = significance(ranks[:, :, 0])
     with np.errstate(invalid="ignore", divide="ignore"):
         deviations = ranks[:, :, 0].std(axis=0, ddof=1) if sessions > 1 else np.full(p, np.nan)
         mean = ranks.mean(axis=0)
-        t_values = np.where(mean[:, 0] == 0, 0.0, mean[:, 0] / deviations * np.sqrt(sessions))
-        p_values = 2 * stats.t.sf(np.abs(t_values), sessions - 1) if sessions > 1 else np.full(p, np.nan)
         drawn = draws @ ranks[:, :, 0] / sessions
         spreads = np.sqrt((draws @ np.square(ranks[:, :, 0]) / sessions - np.square(drawn)) * sessions / max(sessions - 1, 1))
         stable = np.where(spreads > 0, drawn / spreads, np.nan)
-    adjusted = holm(p_values)
     alike = _alike(window)
     r2_added = [_share(gains, squares, draws) for gains in added]
     r2_alone = [_share(gains, squares, draws) for gains in alone]
