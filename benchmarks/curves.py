@@ -28,6 +28,7 @@ from assets.desk import load_desk
 from assets.features.chosen import desk_indicators
 from assets.features.indicators import Indicator
 from assets.lake import Lake
+from benchmarks import features
 from benchmarks.table import Line, close
 
 ROWS: Final = 2_000_000
@@ -98,7 +99,7 @@ def main() -> None:
 
 def lines(rows: int) -> list[Line]:
     """All of the table."""
-    return [*_fits(rows), *_not_odd(rows), _retraining(), *_streaming(rows)]
+    return [*_fits(rows), *_not_odd(rows), _retraining(), *_streaming(rows), *features.lines(rows * features.EVENTS // ROWS)]
 
 
 def _fits(rows: int) -> list[Line]:

@@ -8,9 +8,12 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 import pytest
+from scipy import stats
 
 from assets.books.rebuild import applied, rebuild
 from assets.calendar import Calendar
+from assets.curves.lab.readings import read_session
+from assets.curves.lab.scores import LEVEL, significance
 from assets.curves.model import fit, predict
 from assets.curves.statistics import session_statistics
 from assets.desk import Desk, SimulatedSource, load_desk
@@ -33,6 +36,9 @@ class Answer:
     r2: list[float]
     variants: pl.DataFrame
     """Net P&L, fees and contracts of each way to trade, over the sessions predicted."""
+    names: list[str]
+    ranks: npt.NDArray[np.float64]
+    """Rank correlation of each indicator with the label, session by session, as the lab reads it, [sessions, indicators]."""
 
 
 def ask(alpha: float, home: Path) -> Answer:
@@ -58,7 +64,10 @@ def ask(alpha: float, home: Path) -> Answer:
         signal = table["ts_event"].to_numpy(), prediction
         session = make_session(make_tape(records, market), *signal, window)
         traded.append(ablate(session, ways, market, desk.trading, seed=day.toordinal()))
-    return Answer(r2, pl.concat(traded).group_by("variant", maintain_order=True).agg(pl.col("net_pnl", "fees", "contracts").sum()))
+    ways_total = pl.concat(traded).group_by("variant", maintain_order=True).agg(pl.col("net_pnl", "fees", "contracts").sum())
+    readings = [read_session(tables[day][0], chosen, desk=0, tick=market.tick) for day in days]
+    ranks = np.stack([reading.ranks[:, 0] for reading in readings if reading is not None])
+    return Answer(r2, ways_total, [indicator.name for indicator in chosen], ranks)
 
 
 def features(desk: Desk, day: dt.date) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -91,6 +100,27 @@ def test_planted_information_is_found_in_every_session(answers: dict[float, Answ
 
 def test_where_there_is_none_none_is_found(answers: dict[float, Answer]) -> None:
     assert np.abs(np.mean(answers[0.0].r2)) < 0.005
+
+
+def passed(answer: Answer, sessions: slice) -> set[str]:
+    """Indicators that pass the lab's test on some sessions."""
+    _, _, adjusted = significance(answer.ranks[sessions])
+    return {name for name, p_value in zip(answer.names, adjusted, strict=True) if p_value <= LEVEL}
+
+
+def test_where_there_is_information_the_indicators_that_have_it_pass_the_labs_test(answers: dict[float, Answer]) -> None:
+    assert {"skew", "ofi_1s", "orders_5s", "ldr_ofi_1s", "ldr_momentum_1s"} <= passed(answers[1.0], slice(None))
+
+
+def test_where_there_is_none_no_indicator_passes_more_often_than_the_stated_level(answers: dict[float, Answer]) -> None:
+    blind = answers[0.0]
+    assert passed(blind, slice(None)) == set()
+    windows = [slice(start, start + 2) for start in range(0, len(blind.ranks), 2)]
+    once = sum(bool(passed(blind, window)) for window in windows)
+    assert once <= stats.binom.ppf(0.99, len(windows), LEVEL)
+    # Before the correction for their number, indicator by indicator, over windows that share no session.
+    counts = np.sum([significance(blind.ranks[window])[1] <= LEVEL for window in windows], axis=0)
+    assert counts.max() <= stats.binom.ppf(1 - 0.01 / len(counts), len(windows), LEVEL)
 
 
 def test_without_information_trading_loses_its_costs(answers: dict[float, Answer]) -> None:

@@ -13,11 +13,14 @@ import dagster as dg
 import pytest
 
 from assets.calendar import Calendar
+from assets.curves.lab import search
+from assets.curves.lab.run import LAB
 from assets.curves.scores import MEASURED
-from assets.desk import Desk, load_desk
+from assets.desk import Desk, UserError, load_desk
 from assets.lake import Lake
 from pipelines.instance import open_instance
 from pipelines.jobs import market_keys
+from pipelines.lab import run_lab
 from pipelines.query import query
 from pipelines.run import RunError, run_desk
 
@@ -57,7 +60,7 @@ def test_every_layer_has_every_partition_that_the_calendar_promises(desk: Desk) 
         for session in calendar.traded_sessions():
             assert lake.exists(table, market="FLW", session=session), (table, session)
     for period in calendar.periods():
-        for table in ("curve_model", "model_choice", "quoting_policy", "tuning_trials"):
+        for table in (*LAB, "curve_model", "model_choice", "quoting_policy", "tuning_trials"):
             assert lake.exists(table, market="FLW", period=period), (table, period)
 
 
@@ -162,3 +165,29 @@ def test_a_partition_that_fails_is_told_in_a_sentence_and_the_rest_stays(make_de
         run_desk(path, lambda _: None)
     assert lake.partitions("feature_table")
     assert not lake.partitions("performance_report")
+
+
+def test_the_lab_gives_the_same_tables_for_any_number_of_workers_and_writes_its_page(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(search, "TAUS", (0.5, 5.0))
+    monkeypatch.setattr(search, "DEPTHS", (5,))
+    lake, period = Lake(desk.lake), Calendar(desk).periods()[0]
+    weekly = lake.read("indicator_scores", market="FLW", period=period)
+    found = []
+    for workers in (1, 2):
+        page, best = run_lab(desk, period, trials=1, workers=workers, told=lambda _: None)
+        found.append([lake.read(table, market="FLW", period=period) for table in LAB])
+    for one, two in zip(*found, strict=True):
+        assert one.equals(two)
+    assert "What each indicator adds" in page.read_text()
+    scores, trials = (lake.read(f"indicator_{table}", market="FLW", period=period) for table in ("scores", "trials"))
+    # The desk's own rows say what the weekly asset said, but for the test, which more tries make stricter.
+    same = [name for name in weekly.columns if name not in {"p_adjusted", "passes"}]
+    assert scores.filter("on_desk").select(same).equals(weekly.select(same))
+    assert (scores.filter("on_desk")["p_adjusted"] >= weekly["p_adjusted"]).all()
+    assert set(trials["sampler"]) == {"desk", "grid", "tpe"}
+    assert best.height == trials.filter("best").height == len(search.kinds(desk.leaders))
+
+
+def test_the_lab_names_a_period_whose_sessions_are_not_there(desk: Desk) -> None:
+    with pytest.raises(UserError, match=r"period 2020-01-06 of demo has not all its training sessions .*: 2026-09-14, 2026-09-21 have"):
+        run_lab(desk, dt.date(2020, 1, 6), trials=0, workers=1, told=lambda _: None)
