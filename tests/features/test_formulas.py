@@ -57,6 +57,10 @@ CASES = {
     # At the first level as above; at the second 98 -> 97 withdraws the 2 there and 103 gains one contract.
     "deep ofi": Case(flow.DeepOrderFlow(levels=2, tau=1.0), [DEEP, (s(2), [(101, 4, 2), (97, 9, 1)], [(102, 8, 2), (103, 6, 4)])],
                      (4 - 6 - 2 - 1) / ((8 * exp(-2 / 300) + 12) / (exp(-2 / 300) + 1))),
+    # Prices stay: the bid grows, both sides grow at once, the ask shrinks. At a new price what was before is forgotten.
+    "fresh": Case(flow.FreshFlow(tau=2.0), [QUIET, q(1, 100, 101, 14, 10), q(2, 100, 101, 15, 12), q(4, 100, 101, 15, 9)], exp(-3 / 2) + 1),
+    "fresh at a new price": Case(flow.FreshFlow(tau=2.0),
+                                 [QUIET, q(1, 100, 101, 14, 10), q(2, 100, 102, 14, 5), q(3, 100, 102, 9, 5)], -1.0),
     # Two orders make a better bid; one order joins the ask.
     "orders": Case(flow.OrderImbalance(tau=1.0), [DEEP, LIFT], (2 - 1) / 3),
     "orders fade": Case(flow.OrderImbalance(tau=2.0), [QUIET, q(0, 100, 101, 11, 10, 3, 2), q(4, 100, 101, 11, 12, 3, 4)],
@@ -156,7 +160,7 @@ def test_names_are_fit_for_sql():
         (lambda: imbalance.Vamp(levels=11), "indicator vamp: levels must be from 1 to 10 levels, not 11"),
         (
             lambda: indicators(["LDR", "Ldr"]),
-            "two indicators are named ldr_gap_2s: take one out of the desk's indicators, or rename one of the leaders LDR, Ldr",
+            "two indicators are named ldr_fresh_1s: take one out of the desk's indicators, or rename one of the leaders LDR, Ldr",
         ),
     ],
 )

@@ -68,6 +68,32 @@ class DeepOrderFlow(Indicator):
         return remember(mine, 0, mine.keep, flow) / _usual_touch(market, mine)
 
 
+@njit
+def _sign(change):  # type: ignore[no-untyped-def]
+    return 1.0 if change > 0.0 else -1.0 if change < 0.0 else 0.0
+
+
+class FreshFlow(Indicator):
+    """Fresh flow: D(sgn(B - B0) - sgn(A - A0)) since a best price last moved: what grew or shrank a queue counts one, however large.
+
+    A new price has new queues, so what built the old ones is forgotten.
+    Source: Cont and de Larrard, Price dynamics in a Markovian limit order market, arXiv 1104.4596, for queues renewed at each move.
+    """
+
+    stem, unit, scale = "fresh", "events", (0.05, 30.0)
+    parameters = (TAU,)
+    settings = defaults = leader_defaults = ({"tau": 1.0}, {"tau": 5.0})
+
+    @staticmethod
+    def _step(market: Market, own: Market, mine: Slot) -> float:
+        now, before = market.now, market.before
+        if now.bid[0] != before.bid[0] or now.ask[0] != before.ask[0]:
+            mine.memory[0] = 0.0
+            return 0.0
+        lean = _sign(now.bid_size[0] - before.bid_size[0]) - _sign(now.ask_size[0] - before.ask_size[0])
+        return remember(mine, 0, mine.keep, lean)
+
+
 class OrderImbalance(Indicator):
     """Order imbalance: (D(buy orders) - D(sell orders)) / (D(buy orders) + D(sell orders)), orders that joined the best price.
 
