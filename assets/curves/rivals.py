@@ -44,7 +44,9 @@ RIVALS: Final[dict[str, Rival]] = {
         most_rows=100_000,
     ),
     "decision_tree": Rival(lambda: DecisionTreeRegressor(max_depth=8, min_samples_leaf=300, random_state=0), most_rows=60_000),
-    "gradient_boosting": Rival(lambda: HistGradientBoostingRegressor(max_iter=60, max_leaf_nodes=15, early_stopping=False, random_state=0)),
+    "gradient_boosting": Rival(
+        lambda: HistGradientBoostingRegressor(max_iter=60, max_leaf_nodes=15, early_stopping=False, random_state=0), most_rows=150_000
+    ),
     "random_forest": Rival(
         lambda: RandomForestRegressor(24, min_samples_leaf=100, max_features=1 / 3, max_samples=0.5, random_state=0), most_rows=60_000
     ),

@@ -15,7 +15,7 @@ from assets.curves.training import Forecast, Rows, Training, one_thread
 MEASURED: Final = ("fit_seconds", "predict_row_us")
 """Columns of `model_scores` that a clock has written: they differ from run to run, all others are the same bytes."""
 
-_IMPORTANCE_ROWS: Final = 20_000
+_IMPORTANCE_ROWS: Final = 10_000
 """Of the period, for permutation importance: each indicator's shuffle is a prediction of all of them by every model."""
 
 _REPEATS: Final = 50
