@@ -14,7 +14,7 @@ import polars as pl
 
 from assets.books.schema import LEVELS
 from assets.desk import NS
-from assets.features.build import _books, _rows, _series, _tape
+from assets.features.build import _rows, feed
 from assets.features.indicators import Indicator, catalogue, imbalance, indicators, motion
 from assets.features.kernel import batch, prepare
 from benchmarks.table import Line
@@ -75,7 +75,7 @@ def ours(books: pl.DataFrame, trades: pl.DataFrame, chosen: list[Indicator]) -> 
 
     def run() -> np.ndarray:
         state = prepare(chosen, [], [TICK])
-        filled = batch(state, _books([books], state), _tape([trades]), _series(chosen, {}, state), rows)
+        filled = batch(state, feed([(books, trades)], chosen, {}, state), rows)
         return rows.values[:, :filled]
 
     return run
