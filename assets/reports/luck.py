@@ -114,7 +114,7 @@ def assumptions(tables: DeskTables) -> list[Exhibit | Table]:
             f"P&L against latency, {unit}",
             f"Delay one way, from decision to exchange and back again with the answer; the desk's own is in its file. {resampled} A result "
             "that falls away at the next longer delay rests on the wire.",
-            history_figures.against(wire, unit, "delay one way"),
+            history_figures.against(wire.with_columns(pl.col("label").str.strip_suffix(" ms")), unit, "delay one way, ms"),
             sql % "latency",
         ),
         Exhibit(

@@ -107,9 +107,8 @@ def _drift(tables: DeskTables, market: str) -> Exhibit:
         f"{market} group by indicator, period order by period, weight desc"
     )
     how = (
-        "What each indicator's curve adds to the prediction, root mean square in ticks, model by model; darker is more. "
-        "Change "
-        "from left to right is the reason to retrain."
+        "What each indicator's curve adds to the prediction, root mean square in ticks, model by model; the stronger the colour, the more. "
+        "Change from left to right is the reason to retrain."
     )
     return Exhibit(
         "drift",

@@ -2,6 +2,10 @@ with curves as (
     select * from stg_curve_model
 ),
 
+scores as (
+    select * from stg_indicator_scores
+),
+
 weighed as (
     select
         market,
@@ -14,7 +18,7 @@ weighed as (
     group by all
 ),
 
-final as (
+ranked as (
     select
         market,
         period,
@@ -25,6 +29,18 @@ final as (
         largest_ticks,
         rows_seen
     from weighed
+),
+
+final as (
+    select
+        ranked.*,
+        scores.r2_alone,
+        scores.r2_added,
+        scores.rank_correlation,
+        scores.p_adjusted,
+        scores.passes
+    from ranked
+    left join scores using (market, period, indicator)
 )
 
 select * from final order by market, period, place, indicator
