@@ -217,6 +217,8 @@ def _quote(side: Int, room: Room) -> None:
             elif worst < 0 or value < scores[worst]:
                 worst = level
 
+    if policy.style == TOUCH and ours > 0:
+        return  # one order a side: the next is sent when the last is known to be gone
     # The best levels first, while the position could still bear the fill of everything open.
     while best >= 0 and state.lives < MOST_ORDERS and worst_case + rules.order_size <= rules.max_position:
         px = front - sign * best

@@ -132,9 +132,10 @@ def test_quoting_at_the_touch_is_one_order_a_side_whatever_is_predicted(trade, h
         assert sent(made, hand) == [(100, BUY, 100), (100, SELL, 103)]
 
 
-def test_an_order_at_the_touch_moves_with_it(trade, hand):
+@pytest.mark.parametrize("max_position", [1, 5])
+def test_an_order_at_the_touch_moves_with_it_once_the_last_is_gone(trade, hand, max_position):
     stream = hand.quiet_market(ask=103).add(200, BUY, 101, 5, 60)
-    made = trade(stream, (100, 0.0), (300, 0.0), (400, 0.0), policy=QUOTE_TOUCH, max_position=1)
+    made = trade(stream, (100, 0.0), (300, 0.0), (400, 0.0), policy=QUOTE_TOUCH, max_position=max_position)
     assert sent(made, hand, "cancel")[:1] == [(300, BUY, 100)]
     assert sent(made, hand)[:3] == [(100, BUY, 100), (100, SELL, 103), (400, BUY, 101)]
 
