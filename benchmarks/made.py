@@ -34,7 +34,7 @@ from assets.fills.schema import (
     TuningTrials,
     WhatIf,
 )
-from assets.fills.truth.schema import QueueFidelity, QueueFit
+from assets.fills.truth.schema import QueueFidelity, QueueFit, ReconciledOrders, Reconciliation
 from assets.fills.truth.shadow import MODELS, fit_exponent
 from assets.fills.tune import Search, policy_of
 from assets.fills.what_if import LATENCIES
@@ -146,6 +146,8 @@ def make_lake(desk: Desk, sessions: Sequence[dt.date], size: Size = Size(), *, l
         played = plausible(PolicyAblation, len(VARIANTS), variant=VARIANTS, net_pnl=random.normal(0, 100, len(VARIANTS)))
         lake.write("policy_ablation", played, PolicyAblation, **keys)
         lake.write("what_if", _what_if(random), WhatIf, **keys)
+        lake.write("reconciliation", plausible(Reconciliation, 1), Reconciliation, **keys)
+        lake.write("reconciled_orders", plausible(ReconciledOrders, 4), ReconciledOrders, **keys)
         lake.write("queue_fidelity", _queue_fidelity(random), QueueFidelity, **keys)
         quality = {"records": [size.ticks], "events": [size.ticks], "quarantined": [2], "front_share": [1.0]}
         told = {"book_quality": (1, quality), "quarantine": (2, {}), "recording": (1, {"records": [size.ticks], "damage": [None]})}

@@ -1,4 +1,4 @@
-"""The command line: `tickline demo | try | record | report | lab | sql | doctor | ui`.
+"""The command line: `tickline demo | try | record | report | reconcile | lab | sql | doctor | ui`.
 
 Every command imports what it needs when it runs, so `tickline --help` answers at once.
 """
@@ -98,6 +98,38 @@ def report(
         typer.echo(page)
     if show:
         typer.launch(page.as_uri())
+
+
+@app.command()
+def reconcile(
+    log: Annotated[Path, typer.Argument(help="A log of orders, CSV or Parquet (docs/order-logs.md); with --export the file to write.")],
+    session: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="This session alone.")] = None,
+    export: Annotated[bool, typer.Option("--export", help="Write our own live log of --session to LOG instead.")] = False,
+    desk: DeskOption = DEFAULT_DESK,
+    as_json: JsonOption = False,
+) -> None:
+    """Set a log of orders against the simulator, order by order, and fit delay and queue on the earlier half of its sessions."""
+    if export and session is None:
+        raise typer.BadParameter("--export needs --session")
+    from assets.desk import load_desk
+
+    with _one_sentence():
+        from pipelines.output import print_json, print_table
+        from pipelines.reconcile import export_live_log, reconcile_log
+
+        if export and session is not None:
+            export_live_log(load_desk(desk), session.date(), log)
+            return
+        done = reconcile_log(load_desk(desk), log, session.date() if session else None)
+        if as_json:
+            print_json({"sessions": done.own.to_dicts(), "fitted": done.best._asdict(), "tested": done.fitted.to_dicts()})
+            return
+        print_table(done.own.drop("own"), "Log and replay under the desk's own setting")
+        typer.echo(f"fewest orders missed or imagined: {done.best.latency_ms:g} ms, queue {done.best.queue} {done.best.exponent:g}")
+        if done.tested:
+            print_table(done.fitted.drop("own"), "The later sessions, which did not choose it, under that setting")
+        else:
+            typer.echo("one session chose it and none is left to test it")
 
 
 @app.command()

@@ -51,6 +51,7 @@ def _definitions(desk: Desk) -> dg.Definitions:
         fills.what_if(desk),
         truth.queue_fidelity(desk),
         truth.queue_fit(desk),
+        truth.reconciliation(desk),
         reports.performance_report(desk),
     ]
     for floor in (features, curves, fills, truth, reports):

@@ -20,7 +20,7 @@ from assets.calendar import Calendar
 from assets.desk import Desk
 
 RECORDED: Final = ("feature_table", "queue_fidelity", "curve_statistics")
-TRADED: Final = ("predictions", "simulated_fills", "live_log", "policy_ablation", "what_if", "performance_report")
+TRADED: Final = ("predictions", "simulated_fills", "live_log", "reconciliation", "policy_ablation", "what_if", "performance_report")
 TRAINED: Final = ("indicator_scores", "curve_model", "model_choice", "quoting_policy", "queue_fit")
 SCORED: Final = ("model_scores",)
 

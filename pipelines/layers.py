@@ -39,7 +39,7 @@ from assets.fills.schema import (
     TuningTrials,
     WhatIf,
 )
-from assets.fills.truth.schema import QueueFidelity, QueueFit
+from assets.fills.truth.schema import QueueFidelity, QueueFit, ReconciledOrders, Reconciliation
 from assets.reports.schema import PerformanceReport
 from assets.ticks.schema import RawTicks, Recording, TradingHalts
 
@@ -117,6 +117,8 @@ LAYERS: Final[Mapping[str, Layer]] = {
         Layer("live_fills", LiveFills, "session", "live_log"),
         Layer("queue_fidelity", QueueFidelity, "session", "queue_fidelity"),
         Layer("queue_fit", QueueFit, "period", "queue_fit"),
+        Layer("reconciliation", Reconciliation, "session", "reconciliation"),
+        Layer("reconciled_orders", ReconciledOrders, "session", "reconciliation", big=True),
         Layer("performance_report", PerformanceReport, "session", "performance_report"),
     )
 }

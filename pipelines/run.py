@@ -136,6 +136,7 @@ FLOOR_OF: Final = {
     "what_if": "fills",
     "queue_fidelity": "fills",
     "queue_fit": "fills",
+    "reconciliation": "fills",
     "performance_report": "reports",
 }
 """Which bar of the progress display an asset moves."""

@@ -149,7 +149,7 @@ def _resolve(
         if unexplained and what != mbo.FILL:
             k = _write(rows, k, ts[i - 1], TRADED, trade_side, trade_px, unexplained, LAST, book, width)
             unexplained = 0
-        gone, joined = 0, 0
+        gone, joined, met = 0, 0, False
         snapshot = flags[i] & mbo.F_SNAPSHOT != 0
         if what == mbo.CLEAR or (snapshot and not in_snapshot):
             # What a snapshot restores joins at the rows that follow.
@@ -170,7 +170,9 @@ def _resolve(
         elif what == mbo.FILL:
             gone = min(size[i], open_size[o])
             filled[o] += gone
-            unexplained = max(0, unexplained - gone)
+            # An order moved through the market fills elsewhere than where it stood: it took, and no queue traded.
+            met = px[i] == open_px[o]
+            unexplained = max(0, unexplained - gone) if met else unexplained
         elif what == mbo.ADD:
             gone, joined = open_size[o], size[i]
         elif what == mbo.CANCEL:
@@ -184,7 +186,7 @@ def _resolve(
         if gone > 0:
             open_size[o] -= gone
             _change(ladder, book, open_side[o], open_px[o], -gone, width)
-            kind = FILLED if what == mbo.FILL else REMOVED
+            kind = FILLED if what == mbo.FILL and met else REMOVED
             k = _write(rows, k, ts[i], kind, open_side[o], open_px[o], gone, priority[o], book, width)
         if joined > 0:
             open_size[o], open_px[o], open_side[o], priority[o] = joined, px[i], BID if side[i] == mbo.SIDE_BID else ASK, k

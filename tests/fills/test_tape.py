@@ -117,3 +117,12 @@ def test_the_touch_of_real_records_is_that_of_the_rebuilt_book(shared_data):
     last = np.searchsorted(tape.rows["ts"], book["ts_event"], side="right") - 1
     for ours, theirs in (("bid", "bid_px_00"), ("ask", "ask_px_00")):
         assert (((tape.rows[ours][last].astype(np.int64) + tape.base) * 250_000_000) == book[theirs].to_numpy()).all()
+
+
+def test_an_order_moved_through_the_market_takes_and_fills_nobody_where_it_stood(hand):
+    """As CME sends it: the aggressor is a bid that stood four ticks down, with a fill record of its own at the price it met."""
+    stream = hand.quiet_market(bid=100, ask=102)
+    wire = hand.Wire(stream.trade(50, 1, 102, (5, 2), (101, 2)), latency_ms=0)  # order 5 rested at 96
+    ours = wire.send(10, 1, 99)
+    assert wire.run().filled(ours) == 0
+    assert not wire.fills

@@ -9,7 +9,9 @@ import polars as pl
 from assets.calendar import Calendar
 from assets.desk import Desk
 from assets.fills.tape import make_tape
-from assets.fills.truth.schema import QueueFidelity, QueueFit
+from assets.fills.truth.log import log_of
+from assets.fills.truth.reconcile import reconcile
+from assets.fills.truth.schema import QueueFidelity, QueueFit, ReconciledOrders, Reconciliation
 from assets.fills.truth.shadow import FITTED, fidelity, fit_exponent
 from assets.fills.window import read_records
 from assets.lake import Lake
@@ -85,9 +87,47 @@ def queue_fit(desk: Desk) -> dg.AssetsDefinition:
     return asset
 
 
+def reconciliation(desk: Desk) -> dg.AssetsDefinition:
+    """Our own live log of each session set against its replay."""
+    market, calendar, lake = desk.traded, Calendar(desk), Lake(desk.lake)
+
+    @dg.asset(
+        key=[market, "reconciliation"],
+        group_name="fills",
+        description="The live log's orders replayed on the recorded session, order by order: fills missed and imagined, times, prices, and "
+        "how the P&L differs; under the desk's own delay and queue and under others.",
+        kinds={"numba", "scipy"},
+        owners=OWNERS,
+        tags={"market": market, "layer": "fills"},
+        code_version=CODE_VERSION,
+        partitions_def=calendar.traded_partitions,
+        deps=[dg.AssetKey([market, layer]) for layer in ("raw_ticks", "clean_books", "live_log")],
+    )
+    def asset(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+        session = dt.date.fromisoformat(context.partition_key)
+        with told():
+            window = calendar.window(market, session)
+            sent, filled = (lake.read(table, market=market, session=session) for table in ("live_orders", "live_fills"))
+            rows, orders = Reconciliation.empty(), ReconciledOrders.empty()
+            if window is not None and sent.height:
+                tape = make_tape(read_records(lake, market, session), desk.markets[market])
+                found = reconcile(log_of(sent, filled), tape, window, desk.markets[market], desk.trading)
+                rows, orders = found if found[0].height else (rows, orders)
+            lake.write("reconciled_orders", orders, ReconciledOrders, market=market, session=session)
+            lake.write("reconciliation", rows, Reconciliation, market=market, session=session)
+        if rows.is_empty():
+            return dg.MaterializeResult(metadata={"session": "no live orders"})
+        names = ("orders", "filled_log", "filled_replay", "missed", "imagined", "pnl_log", "pnl_replay")
+        return dg.MaterializeResult(metadata={name: float(rows[name][0]) for name in names})
+
+    return asset
+
+
 def checks(desk: Desk, market: str) -> list[dg.AssetChecksDefinition]:
     """Contracts."""
     return [
         contract_check(desk, market, "queue_fidelity", QueueFidelity, "session"),
         contract_check(desk, market, "queue_fit", QueueFit, "period"),
+        contract_check(desk, market, "reconciliation", Reconciliation, "traded"),
+        contract_check(desk, market, "reconciled_orders", ReconciledOrders, "traded", asset="reconciliation"),
     ]
