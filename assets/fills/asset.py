@@ -35,7 +35,7 @@ from assets.lake import Lake
 from assets.shell import OWNERS, contract_check, rule_check, told
 from assets.ticks.source import SimulatedExchange, open_source
 
-CODE_VERSION: Final = "2"
+CODE_VERSION: Final = "3"
 """Raised when a rule of the exchange, the policy or the search changes."""
 
 
