@@ -16,6 +16,7 @@ from assets.fills.truth import asset as truth
 from assets.reports import asset as reports
 from assets.ticks import asset as ticks
 from pipelines.jobs import jobs, schedules, sensors
+from pipelines.layers import with_columns
 from pipelines.warehouse import warehouse_assets
 from pipelines.watch import failed_checks, freshness, record_when_landed, with_freshness
 
@@ -61,7 +62,7 @@ def _definitions(desk: Desk) -> dg.Definitions:
     by_name = {job.name: job for job in defined}
     policies = freshness(desk)
     return dg.Definitions(
-        assets=[with_freshness(asset, policies) for asset in (*lineage, *published)],
+        assets=[with_freshness(asset, policies) for asset in (*map(with_columns, lineage), *published)],
         asset_checks=checks,
         jobs=defined,
         schedules=schedules(desk, by_name),

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final, Literal
 
+import dagster as dg
 import duckdb
 import pandera.polars as pa
 import polars as pl
@@ -122,6 +123,21 @@ LAYERS: Final[Mapping[str, Layer]] = {
         Layer("performance_report", PerformanceReport, "session", "performance_report"),
     )
 }
+
+
+def with_columns(asset: dg.AssetsDefinition) -> dg.AssetsDefinition:
+    """The asset, told the columns of the table that it writes; of several, the last of LAYERS: that it is there says the others are."""
+
+    def described(spec: dg.AssetSpec) -> dg.AssetSpec:
+        written = [layer for layer in LAYERS.values() if layer.asset == spec.key.path[-1] and len(spec.key.path) == 2]
+        if not written:
+            return spec
+        layer = next((layer for layer in written if layer.table == layer.asset), written[-1])
+        meanings = layer.column_descriptions
+        columns = [dg.TableColumn(name, kind, description=meanings.get(name)) for name, kind in layer.column_types.items()]
+        return spec.merge_attributes(metadata={"dagster/column_schema": dg.TableSchema(columns), "dagster/table_name": layer.table})
+
+    return asset.map_asset_specs(described)
 
 
 @cache
