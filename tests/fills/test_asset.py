@@ -18,7 +18,7 @@ from assets.features.chosen import desk_indicators
 from assets.features.schema import FeatureTable
 from assets.fills import asset, window
 from assets.fills.account import faults
-from assets.fills.schema import VARIANTS
+from assets.fills.schema import VARIANTS, LiveFills, LiveOrders
 from assets.fills.truth import asset as truth
 from assets.fills.what_if import LATENCIES
 from assets.lake import Lake
@@ -161,6 +161,19 @@ def test_levels_without_order_ids_leave_nothing_to_ask_and_no_exponent(desk, lak
         assert told["session"].value.startswith("no order ids")
     run(truth.queue_fit(desk), PERIOD)
     assert lake.read("queue_fit", market="FLW", period=PERIOD).is_empty()
+
+
+def test_a_live_log_that_the_replay_made_is_reconciled_without_a_difference(desk, lake):
+    run(asset.quoting_policy(desk), PERIOD)
+    run(asset.simulated_fills(desk), PERIOD)
+    for live, table, contract in (("live_orders", "orders", LiveOrders), ("live_fills", "fills", LiveFills)):
+        lake.write(live, lake.read(table, market="FLW", session=PERIOD), contract, market="FLW", session=PERIOD)
+    mine = [check for check in truth.checks(desk, "FLW") if check.check_key.asset_key.path[-1] == "reconciliation"]
+    result = run(truth.reconciliation(desk), PERIOD, mine)
+    assert [evaluation.passed for evaluation in result.get_asset_check_evaluations()] == [True, True]
+    own = lake.read("reconciliation", market="FLW", session=PERIOD).row(0, named=True)
+    assert own["filled_log"] == own["filled_replay"] > 0
+    assert own["missed"] == own["imagined"] == 0
 
 
 def test_the_same_input_gives_the_same_bytes(desk, lake):
