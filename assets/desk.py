@@ -84,10 +84,38 @@ class DatabentoSource(_Part):
 Source = Annotated[SimulatedSource | DbnFolderSource | DatabentoSource, Field(discriminator="kind")]
 
 
+class Delay(_Part):
+    """How long one leg of the wire takes, in one of three ways; milliseconds."""
+
+    ms: float | None = Field(None, ge=0, le=60_000, description="Always the same")
+    file: Path | None = Field(None, description="A recording of delays, CSV or Parquet with one column, or one called ms")
+    median_ms: float | None = Field(None, gt=0, le=60_000, description="Lognormal about this median")
+    sigma: float = Field(0.5, ge=0, le=3, description="Of the logarithm")
+    burst_chance: float = Field(0.0, ge=0, lt=1, description="That a burst begins, each 0.134 s")
+    burst_seconds: float = Field(1.0, gt=0, le=60, description="How long a burst lasts")
+    burst_factor: float = Field(5.0, ge=1, le=1000, description="How much longer the wire takes in a burst")
+
+    @model_validator(mode="after")
+    def _one_way(self) -> "Delay":
+        if sum(way is not None for way in (self.ms, self.file, self.median_ms)) != 1:
+            raise ValueError("a delay is told in one way: ms (constant), file (recorded) or median_ms (lognormal)")
+        return self
+
+
+class Delays(_Part):
+    """The four legs of the wire; one left out is constant: `latency_ms`, the feed 0."""
+
+    feed: Delay | None = Field(None, description="Market to us: what the policy decides on is this old")
+    order: Delay | None = Field(None, description="A new order to the exchange")
+    cancel: Delay | None = Field(None, description="A cancel to the exchange")
+    response: Delay | None = Field(None, description="Answers and fills back to us")
+
+
 class Trading(_Part):
     """How the traded market is traded in simulation."""
 
-    latency_ms: float = Field(20.0, ge=0, description="Decision to exchange, and exchange back to us")
+    latency_ms: float = Field(20.0, ge=0, description="Decision to exchange, and exchange back to us, where `delays` does not say")
+    delays: Delays = Delays()
     queue: Literal["exact", "pessimist", "optimist", "power", "share", "logarithm"] = Field(
         "exact", description="How an order's place in its queue is known; exact needs order ids and is the pessimist's bound without"
     )
@@ -265,7 +293,14 @@ def load_desk(path: Path | str) -> Desk:
         source = source.model_copy(update={"folder": (path.parent / source.folder).resolve()})
     series = {name: own.model_copy(update={"path": (path.parent / own.path).resolve()}) for name, own in desk.indicators.series.items()}
     chosen = desk.indicators.model_copy(update={"series": series})
-    return desk.model_copy(update={"home": (path.parent / desk.home).resolve(), "source": source, "indicators": chosen})
+    legs = {
+        leg: delay.model_copy(update={"file": (path.parent / delay.file).resolve()})
+        for leg, delay in desk.trading.delays
+        if delay and delay.file
+    }
+    trading = desk.trading.model_copy(update={"delays": desk.trading.delays.model_copy(update=legs)})
+    home = (path.parent / desk.home).resolve()
+    return desk.model_copy(update={"home": home, "source": source, "indicators": chosen, "trading": trading})
 
 
 def _first_fault(error: ValidationError) -> str:

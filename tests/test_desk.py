@@ -28,6 +28,8 @@ def test_the_default_desk_is_two_markets_on_the_simulated_exchange() -> None:
         ('leaders = ["LDR"]', 'leaders = ["FLW"]', "cannot lead itself"),
         ('tick_size = "0.10"', 'tick_size = "0"', "markets.FLW.tick_size"),
         ("latency_ms = 20.0", "latency_ms = -1", "trading.latency_ms"),
+        ("tuning_trials = 24", "delays.order.ms = -3", "trading.delays.order.ms: Input should be greater than or equal to 0"),
+        ("tuning_trials = 24", "delays.order.sigma = 1", "trading.delays.order: a delay is told in one way: ms .constant., file"),
         ("tuning_trials = 24", "tuning_trials = 0", "trading.tuning_trials: Input should be greater than or equal to 1"),
         ("tuning_trials = 24", 'min_pnl_per_contract = "-1"', "trading.min_pnl_per_contract: Input should be greater than or equal to 0"),
         ("tuning_trials = 24", 'tuning_backend = "abacus"', "trading.tuning_backend: Input should be 'serial', 'processes' or 'ray'"),

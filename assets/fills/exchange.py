@@ -23,7 +23,22 @@ import numpy as np
 from assets.books.codes import ASK, BID, Int
 from assets.fills.queues import after_cancel
 from assets.fills.rows import ADDED, CLEARED, FILLED, LAST, REMOVED, UNKNOWN
-from assets.fills.wire import CANCEL, CANCELLED, DONE, NEVER, NEW, REJECTED, RESTING, STANDS, TAKEN, TOO_LATE, Room, inlined, kernel
+from assets.fills.wire import (
+    CANCEL,
+    CANCELLED,
+    DONE,
+    NEVER,
+    NEW,
+    REJECTED,
+    RESTING,
+    STANDS,
+    TAKEN,
+    TOO_LATE,
+    Room,
+    delayed,
+    inlined,
+    kernel,
+)
 
 
 @inlined
@@ -137,7 +152,7 @@ def book_fill(o: Int, quantity: Int, px: Int, maker: bool, ts: Int, room: Room) 
         state.full = 1
         return
     fill = room.fills[state.fills]
-    fill.ts, fill.ts_known, fill.fee, fill.cash, fill.position = ts, ts + rules.response_delay, fee, state.cash, state.position
+    fill.ts, fill.ts_known, fill.fee, fill.cash, fill.position = ts, delayed(ts, rules.response_delay), fee, state.cash, state.position
     fill.order, fill.px, fill.quantity, fill.side, fill.maker = o, px, quantity, order.side, maker
     state.fills += 1
 
@@ -158,7 +173,7 @@ def _arrive(rows: np.ndarray, r: Int, room: Room) -> None:
     state, rules = room.state, room.rules
     request = room.requests[state.arrived]
     state.arrived += 1
-    request.ts_response = request.ts_arrival + rules.response_delay
+    request.ts_response = delayed(request.ts_arrival, rules.response_delay)
     o, order = request.order, room.orders[request.order]
     if request.kind == CANCEL:
         request.answer = _cancel(o, room)
@@ -225,7 +240,7 @@ def expire(room: Room) -> None:
     state = room.state
     for k in range(state.arrived, state.sent):
         request = room.requests[k]
-        request.ts_response = request.ts_arrival + room.rules.response_delay
+        request.ts_response = delayed(request.ts_arrival, room.rules.response_delay)
         if request.kind == NEW:
             room.orders[request.order].state, request.answer = REJECTED, REJECTED
         else:

@@ -22,7 +22,7 @@ from assets.features.kernel import ASK_CT, ASK_PX, ASK_SZ, BID_CT, BID_PX, BID_S
 from assets.fills.exchange import book_fill
 from assets.fills.policy import LEVELS
 from assets.fills.trader import decide, listen
-from assets.fills.wire import CANCEL, CANCELLED, DONE, NEVER, NEW, REJECTED, RESTING, STANDS, TOO_LATE, Room, kernel
+from assets.fills.wire import CANCEL, CANCELLED, DONE, NEVER, NEW, REJECTED, RESTING, STANDS, TOO_LATE, Room, delayed, kernel
 from assets.ticks.exchange.engine import (
     BEST_ASK,
     BEST_BID,
@@ -171,7 +171,7 @@ def trade(venue: Venue, sight: Sight, feed: Feed, room: Room) -> tuple[int, int]
 @kernel
 def _decide(venue: Venue, marks: Int, ts: Int, prediction: float, room: Room) -> None:
     """Hear what has come back; decide on the book without our own orders."""
-    listen(ts + room.rules.feed_delay, room)
+    listen(delayed(ts, room.rules.feed_delay), room)
     x, state = venue.x, room.state
     row: Any = venue.marks[marks - 1]
     for side in range(2):
@@ -211,7 +211,7 @@ def _arrive(stamp: Int, ts: Int, venue: Venue, room: Room) -> None:
     x, flow, state, rules = venue.x, venue.flow, room.state, room.rules
     request = room.requests[state.arrived]
     state.arrived += 1
-    request.ts_arrival, request.ts_response = ts, ts + rules.response_delay
+    request.ts_arrival, request.ts_response = ts, delayed(ts, rules.response_delay)
     x.state[NOW] = stamp
     o, order, taker = request.order, room.orders[request.order], NOBODY
     if request.kind == CANCEL:
@@ -288,7 +288,7 @@ def _expire(venue: Venue, room: Room) -> None:
     for k in range(state.arrived, state.sent):
         request = room.requests[k]
         order = room.orders[request.order]
-        request.ts_response = request.ts_arrival + room.rules.response_delay
+        request.ts_response = delayed(request.ts_arrival, room.rules.response_delay)
         if request.kind == NEW:
             order.state, request.answer = REJECTED, REJECTED
         elif order.state == RESTING:

@@ -14,13 +14,14 @@ import numpy as np
 import numpy.typing as npt
 
 from assets.desk import NS, PRICE_UNIT, Market, Trading
+from assets.fills.delays import delay_slots
 from assets.fills.errors import FillsError
 from assets.fills.exchange import advance, expire
 from assets.fills.policy import POLICY, Policy
 from assets.fills.queues import QUEUES
 from assets.fills.tape import Tape, double_mids
 from assets.fills.trader import decide, idle, listen, news, settled
-from assets.fills.wire import FILL, ORDER, REQUEST, RULES, STATE, Room, kernel
+from assets.fills.wire import FILL, ORDER, REQUEST, RULES, STATE, Room, delayed, kernel
 
 if TYPE_CHECKING:
     from assets.calendar import Window
@@ -46,7 +47,7 @@ def _run(rows: np.ndarray, ts: np.ndarray, signal: np.ndarray, seen: np.ndarray,
         if seen[i] > 0 and idle(rows[seen[i] - 1], ts[i], signal[i], room):
             continue
         r = advance(rows, r, ts[i], room)
-        now = ts[i] + room.rules.feed_delay
+        now = delayed(ts[i], room.rules.feed_delay)
         if news(now, room):
             listen(now, room)
         if r > 0 and not settled(rows[r - 1], ts[i], signal[i], room):
@@ -123,11 +124,9 @@ def make_rules(market: Market, trading: Trading, session: Session, *, post_only:
         "post_only": post_only,
         "flatten_ns": session.window.close_ns - FLAT_BEFORE_CLOSE_NS,
         "close_ns": session.window.close_ns,
-        "order_delay": trading.latency_ns,
-        "cancel_delay": trading.latency_ns,
-        "response_delay": trading.latency_ns,
         "queue": QUEUES.index(trading.queue),
         "queue_exponent": trading.queue_exponent,
+        **delay_slots(trading, session.window.open_ns),
     }
     for name, value in values.items():
         rules[name] = value

@@ -23,6 +23,7 @@ from assets.fills.wire import (
     SCORE,
     STANDS,
     Room,
+    delayed,
     inlined,
     kernel,
 )
@@ -257,7 +258,7 @@ def _submit(sign: Int, px: Int, quantity: Int, immediate: Int, reason: Int, valu
     state.orders += 1
     state.live[state.lives] = o
     state.lives += 1
-    _send(NEW, o, quantity, reason, value, room.rules.order_delay, room)
+    _send(NEW, o, quantity, reason, value, room)
 
 
 @kernel
@@ -265,16 +266,16 @@ def _withdraw(o: Int, reason: Int, value: float, room: Room) -> None:
     """Send a cancel."""
     order = room.orders[o]
     order.leaving = 1
-    _send(CANCEL, o, order.known, reason, value, room.rules.cancel_delay, room)
+    _send(CANCEL, o, order.known, reason, value, room)
 
 
 @kernel
-def _send(kind: Int, o: Int, quantity: Int, reason: Int, value: float, delay: Int, room: Room) -> None:
+def _send(kind: Int, o: Int, quantity: Int, reason: Int, value: float, room: Room) -> None:
     """Put a request on the wire: it arrives a delay later, but not before the one sent before it."""
-    state, order = room.state, room.orders[o]
+    state, order, rules = room.state, room.orders[o], room.rules
     request = room.requests[state.sent]
-    request.ts_request = state.ts + room.rules.feed_delay
-    request.ts_arrival = request.ts_request + delay
+    request.ts_request = delayed(state.ts, rules.feed_delay)
+    request.ts_arrival = delayed(request.ts_request, rules.order_delay if kind == NEW else rules.cancel_delay)
     if state.sent > 0:
         request.ts_arrival = max(request.ts_arrival, room.requests[state.sent - 1].ts_arrival)
     request.ts_response, request.score, request.prediction = 0, value, state.prediction

@@ -9,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 import polars as pl
 
-from assets.desk import Market, Trading
+from assets.desk import Delays, Market, Trading
 from assets.fills.policy import Policy
 from assets.fills.replay import Replayer, Session, make_rules
 from assets.fills.rows import REMOVED, UNKNOWN
@@ -29,7 +29,7 @@ def what_if(session: Session, policy: Policy, market: Market, trading: Trading) 
     queues += [("pessimist", 1.0), estimate, ("optimist", 1.0)]
     shown = Session(aggregated(session.tape), session.ts, session.signal, session.window)
     assumed: list[tuple[str, str, Session, dict[str, Any]]] = [
-        ("latency", f"{latency:g} ms", session, {"latency_ms": latency}) for latency in LATENCIES
+        ("latency", f"{latency:g} ms", session, {"latency_ms": latency, "delays": Delays()}) for latency in LATENCIES
     ]
     for queue, exponent in queues:
         replayed = session if queue == "exact" else shown

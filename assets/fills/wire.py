@@ -5,6 +5,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numba import njit
 
+from assets.books.codes import Int
 from assets.fills.policy import LEVELS
 
 kernel = njit(cache=True, _nrt=False)
@@ -57,17 +58,33 @@ STATE: Final = np.dtype(
 side, best price first, then the earlier; our orders that are open as far as we know, oldest first; and the
 decision being made: its time, touch and prediction, whether it would be made again, our order (-1: none) and the score at each level."""
 
-RULES: Final = _record(
-    i8="base tick_value maker_fee taker_fee loss_limit max_position order_size post_only flatten_ns close_ns "
-    "feed_delay order_delay cancel_delay response_delay queue",
-    f8="queue_exponent",
+SLOT_BITS: Final = 27
+SLOTS: Final = 1 << 13
+"""A leg of the wire has one delay for 2^27 ns (0.134 s), and SLOTS of them before they come again (18 minutes)."""
+
+RULES: Final = np.dtype(
+    [
+        *_record(
+            i8="base tick_value maker_fee taker_fee loss_limit max_position order_size post_only flatten_ns close_ns queue",
+            f8="queue_exponent",
+        ).descr,
+        *((f"{leg}_delay", "i8", (SLOTS, 2)) for leg in ("feed", "order", "cancel", "response")),
+    ]
 )
 """What the venue, the broker and the desk lay down, one record; money in 1e-9 of the currency, times in
 nanoseconds. base: ticks that px = 0 stands for. From flatten_ns on the position is closed and nothing is quoted.
-queue, queue_exponent: how the place in a queue is estimated where it is not known (`queues.py`)."""
+queue, queue_exponent: how the place in a queue is estimated where it is not known (`queues.py`). The delays by the
+slot of time in which a message sets out: its own, and what from the slot's start those before it still take (`delays.py`)."""
 
 STANDS, TAKEN = range(2)
 """Places of a ladder's price: contracts that rest there, and those of them that we have taken."""
+
+
+@inlined
+def delayed(ts: Int, delay: np.ndarray) -> Int:
+    """When what sets out at `ts` arrives over a leg of the wire: a delay later, but not before what set out earlier."""
+    slot = (ts >> SLOT_BITS) & (SLOTS - 1)
+    return max(ts + delay[slot, 0], (ts >> SLOT_BITS << SLOT_BITS) + delay[slot, 1])
 
 
 class Room(NamedTuple):

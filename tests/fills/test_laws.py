@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from assets.desk import Trading
+from assets.desk import Delay, Delays, Trading
 from assets.fills import wire
 from assets.fills.policy import Policy
 from assets.fills.simulate import simulate
@@ -109,11 +109,19 @@ def traded(hand, stream, end, seed, policy, **trading):
     return simulate(stream.frame(), ts, signal, market=hand.market, trading=limits, policy=policy, window=hand.hours)
 
 
+legs = st.builds(Delay, median_ms=st.floats(0.1, 60), sigma=st.floats(0, 1.5), burst_chance=st.floats(0, 0.3), burst_seconds=st.just(0.5))
+wires = st.one_of(
+    st.sampled_from([0.0, 1.0, 20.0, 75.0]).map(lambda ms: {"latency_ms": ms}),
+    st.builds(Delays, feed=legs, order=legs, cancel=legs, response=legs).map(lambda delays: {"delays": delays}),
+)
+"""Ways of the wire: one delay, or each leg its own and never twice the same."""
+
+
 @FEW
-@given(seed=st.integers(0, 10_000), policy=policies, latency=st.sampled_from([0.0, 1.0, 20.0, 75.0]), size=st.integers(1, 3))
-def test_everything_adds_up(hand, seed, policy, latency, size):
+@given(seed=st.integers(0, 10_000), policy=policies, wire_of=wires, size=st.integers(1, 3))
+def test_everything_adds_up(hand, seed, policy, wire_of, size):
     stream, end = random_market(hand, seed)
-    made = traded(hand, stream, end, seed, policy, latency_ms=latency, order_size=size)
+    made = traded(hand, stream, end, seed, policy, order_size=size, **wire_of)
     fills, orders = made.fills, made.orders
     news = orders.filter(kind="new")
 
@@ -134,6 +142,13 @@ def test_everything_adds_up(hand, seed, policy, latency, size):
     late = fills.join(gone, on="order_id").filter(pl.col("ts_event") > pl.col("gone"))
     assert late.height == 0
 
+    # Nothing arrives before it was sent, and nothing overtakes.
+    assert (orders["ts_request"] <= orders["ts_arrival"]).all()
+    assert (orders["ts_arrival"] <= orders["ts_response"]).all()
+    assert orders["ts_request"].is_sorted()
+    assert orders["ts_arrival"].is_sorted()
+    assert orders["ts_response"].is_sorted()
+
     # A cancel that came too late met an order that was gone: filled to the last contract, or never accepted.
     whole = fills.group_by("order_id").agg(pl.col("quantity").sum())
     lost = orders.filter(kind="cancel", answer="too_late").join(news.select("order_id", size="quantity", end="answer"), on="order_id")
@@ -148,8 +163,8 @@ def test_everything_adds_up(hand, seed, policy, latency, size):
 
 
 @FEW
-@given(seed=st.integers(0, 10_000), policy=policies, cut=st.floats(0.1, 0.9))
-def test_nothing_depends_on_the_future(hand, seed, policy, cut):
+@given(seed=st.integers(0, 10_000), policy=policies, cut=st.floats(0.1, 0.9), wire_of=wires)
+def test_nothing_depends_on_the_future(hand, seed, policy, cut, wire_of):
     stream, end = random_market(hand, seed)
     other, _ = random_market(hand, seed + 77_777)
     moment = hand.open + round(end * cut * MS)
@@ -160,7 +175,7 @@ def test_nothing_depends_on_the_future(hand, seed, policy, cut):
     signals = random.normal(0, 1.5, (2, 300))
     signals[1, ts <= moment] = signals[0, ts <= moment]
     sides = [
-        simulate(records, ts, signal, market=hand.market, trading=Trading(), policy=policy, window=hand.hours)
+        simulate(records, ts, signal, market=hand.market, trading=Trading(**wire_of), policy=policy, window=hand.hours)
         for records, signal in zip((now, then), signals, strict=True)
     ]
     sent = ["order_id", "kind", "reason", "side", "price", "quantity", "ts_request", "score", "prediction"]

@@ -193,7 +193,7 @@ def every_decision(rows, ts, signal, room):
     r = 0
     for i in range(len(ts)):
         r = advance(rows, r, ts[i], room)
-        listen(ts[i] + room.rules.feed_delay, room)
+        listen(wire.delayed(ts[i], room.rules.feed_delay), room)
         if r > 0:
             decide(rows[r - 1], ts[i], signal[i], room)
     advance(rows, r, room.rules.close_ns - 1, room)
