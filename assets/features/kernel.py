@@ -291,51 +291,65 @@ class Rows(NamedTuple):
     """Float32 (indicators, rows)."""
 
 
-@njit(cache=True)
+def _place_levels(market: Market, books: Books, at: int, depth: int) -> None:
+    """Place the levels of the book event in row `at` of the columns: written out below, as a level that is not a constant
+    makes a jump of every look into a tuple of arrays."""
+    raise NotImplementedError
+
+
+@overload(_place_levels)
+def _levels_written_out(market, books, at, depth):  # type: ignore[no-untyped-def]
+    lines = ["def place_levels(market, books, at, depth):"]
+    for level in range(LEVELS):
+        bid, ask = (", ".join(f"books.{side}_{kind}[{level}][at]" for kind in ("px", "sz", "ct")) for side in ("bid", "ask"))
+        lines += [f"    if depth > {level}: place(market, {level}, ({bid}), ({ask}))"]
+    scope: dict[str, Any] = {"place": place}
+    exec("\n".join(lines), scope)
+    return scope["place_levels"]
+
+
+@njit(cache=True, _nrt=False)  # counts no references: it did at each look into a tuple of arrays, for half of the loop's own time
 def batch(state, feed, rows):  # type: ignore[no-untyped-def]
     """Run all events through the state in their total order; returns the number of rows filled."""
-    # Taken out of the tuples once: every look into a tuple of arrays counts references.
     now, markets, slots = state.now, state.markets, state.slots
     books, tape, series = feed.books, feed.tape, feed.series
     stop, ts, raw_row = books.start[1:], books.ts, books.row
-    bid_px, ask_px, bid_sz, ask_sz, bid_ct, ask_ct = books.bid_px, books.ask_px, books.bid_sz, books.ask_sz, books.bid_ct, books.ask_ct
+    bid_px, ask_px, bid_sz, ask_sz = books.bid_px[0], books.ask_px[0], books.bid_sz[0], books.ask_sz[0]
     trade_stop, trade_ts, trade_row, price, size, aggressor = tape.start[1:], tape.ts, tape.row, tape.price, tape.size, tape.aggressor
     out_ts, out_row, out_own, out_bid, out_ask, values = rows.ts, rows.row, rows.own, rows.bid, rows.ask, rows.values
     known_at, slot, value = series.ts, series.slot, series.value
-    at, trade_at, series_at = books.start[:-1].copy(), tape.start[:-1].copy(), 0
-    latest = np.full(markets.size, -1)
-    filled, depth = 0, now[0].depth
+    series_at, filled, depth = 0, 0, now[0].depth
+    for k in range(markets.size):
+        markets[k].next_book, markets[k].next_trade, markets[k].latest = books.start[k], tape.start[k], -1
     while True:
         m = -1
         for k in range(markets.size):
-            if at[k] < stop[k] and (m < 0 or ts[at[k]] < ts[at[m]]):
+            if markets[k].next_book < stop[k] and (m < 0 or ts[markets[k].next_book] < ts[markets[m].next_book]):
                 m = k
         if m < 0:
             return filled
-        i = at[m]
-        at[m] += 1
+        i = markets[m].next_book
+        markets[m].next_book += 1
         for k in range(markets.size):
-            for j in range(trade_at[k], trade_stop[k]):
+            for j in range(markets[k].next_trade, trade_stop[k]):
                 if trade_ts[j] > ts[i] or (trade_ts[j] == ts[i] and (k > m or (k == m and trade_row[j] > raw_row[i]))):
                     break
                 on_trade(markets, k, price[j], size[j], aggressor[j])
-                trade_at[k] += 1
+                markets[k].next_trade += 1
         while series_at < known_at.size and known_at[series_at] <= ts[i]:
             on_value(slots, slot[series_at], value[series_at])
             series_at += 1
-        found = on_top(now, markets, m, bid_px[0][i], ask_px[0][i], bid_sz[0][i], ask_sz[0][i])
+        found = on_top(now, markets, m, bid_px[i], ask_px[i], bid_sz[i], ask_sz[i])
         if found != PASSED_OVER:
-            latest[m] = i
+            markets[m].latest = i
         if found != ROW:
             continue
         for k in range(markets.size):
-            j = latest[k]
-            for level in range(depth if j >= 0 else 0):
-                bid = bid_px[level][j], bid_sz[level][j], bid_ct[level][j]
-                place(markets[k], level, bid, (ask_px[level][j], ask_sz[level][j], ask_ct[level][j]))
-            latest[k] = -1
+            if markets[k].latest >= 0:
+                _place_levels(markets[k], books, markets[k].latest, depth)
+            markets[k].latest = -1
         step(now, markets, slots, ts[i])
-        out_ts[filled], out_row[filled], out_own[filled] = ts[i], raw_row[at[0] - 1], m == 0
+        out_ts[filled], out_row[filled], out_own[filled] = ts[i], raw_row[markets[0].next_book - 1], m == 0
         out_bid[filled], out_ask[filled] = markets[0].bid, markets[0].ask
         for k in range(slots.size):
             values[slots[k].column, filled] = slots[k].value

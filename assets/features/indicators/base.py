@@ -75,6 +75,11 @@ class Market:
     ask: int
     bid_size: int
     ask_size: int
+    next_book: int
+    """Where a pass over columns is: the row of the next book event, and of the next trade."""
+    next_trade: int
+    latest: int
+    """In such a pass the row of the book that is to be placed before the next step, -1 for none."""
 
 
 class Slot:
