@@ -25,8 +25,6 @@ HORIZONS: Final = (1, 2, 5, 10, 20, 30, 60)
 """Seconds ahead at which an indicator's correlation is followed."""
 
 _CELLS: Final = 2 * BUCKETS + 1
-_TILE: Final = 4096
-"""Rows whose signed buckets stay in the processor's nearest caches while pairs of indicators are counted."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +89,7 @@ def read_session(features: pl.DataFrame, indicators: Sequence[Indicator], *, des
         ranks = (signed @ ranked) / np.outer(lengths, np.linalg.norm(ranked.astype(np.float64), axis=0))
         alike = (signed @ signed.T) / np.outer(lengths, lengths)
     above, below = slice(BUCKETS + 1, None), slice(BUCKETS - 1, None, -1)
-    pairs = _pairs(cells, desk)[:, :, 1:, 1:].astype(np.float64)
+    pairs = _pairs(cells, desk).astype(np.float64)
     gram = (LINEAR.basis.T @ pairs @ LINEAR.basis).transpose(0, 2, 1, 3).reshape(len(names), KNOTS, -1)
     return Readings(
         names, len(label), float(label @ label), (counts[:, above] + counts[:, below]).astype(np.float64), sums[:, above] - sums[:, below],
@@ -159,17 +157,27 @@ def _tally(cells: Any, label: Any) -> Any:
 
 @njit(cache=True, nogil=True)
 def _pairs(cells: Any, desk: Any) -> Any:
-    """Signed counts of every bucket of each indicator with every one of the first `desk`: int32 [p, desk, 1 + BUCKETS, 1 + BUCKETS]."""
+    """Signed counts of every bucket of each indicator with every one of the first `desk`: int32 [p, desk, BUCKETS, BUCKETS].
+
+    The rows only count pairs of signed buckets, in a table that stays in the processor's nearest cache; the signs come after.
+    """
     p, n = cells.shape
-    out = np.zeros((p, desk, BUCKETS + 1, BUCKETS + 1), np.int32)
-    for start in range(0, n, _TILE):
-        stop = min(start + _TILE, n)
-        for i in range(p):
-            for j in range(min(desk, i + 1)):
-                block = out[i, j]
-                for r in range(start, stop):
-                    a, b = np.int32(cells[i, r]), np.int32(cells[j, r])
-                    block[abs(a), abs(b)] += (np.int32(a > 0) - np.int32(a < 0)) * (np.int32(b > 0) - np.int32(b < 0))
+    out = np.zeros((p, desk, BUCKETS, BUCKETS), np.int32)
+    columns = (cells[:desk].astype(np.int16) + BUCKETS).astype(np.uint8)
+    starts = np.empty(n, np.uint16)
+    counts = np.empty(_CELLS * _CELLS, np.int32)
+    square = counts.reshape((_CELLS, _CELLS))
+    up, down = square[BUCKETS + 1 :], square[:BUCKETS][::-1]
+    for i in range(p):
+        for r in range(n):
+            starts[r] = (np.int32(cells[i, r]) + BUCKETS) * _CELLS
+        for j in range(min(desk, i + 1)):
+            counts[:] = 0
+            column = columns[j]
+            for r in range(n):
+                counts[np.uint32(starts[r]) + np.uint32(column[r])] += 1
+            odd = up - down
+            out[i, j] = odd[:, BUCKETS + 1 :] - odd[:, :BUCKETS][:, ::-1]
     for i in range(min(desk, p)):
         for j in range(i):
             out[j, i] = out[i, j].T
