@@ -146,11 +146,13 @@ def lab(
     from assets.desk import load_desk
 
     with _one_sentence():
+        from pipelines.bars import bars
         from pipelines.lab import run_lab
         from pipelines.output import print_json
 
         day, count = period.date() if period else None, trials if search is Search.tpe else 0
-        page, best = run_lab(load_desk(desk), day, trials=count, workers=workers, told=lambda line: None if as_json else typer.echo(line))
+        with bars("sessions") as told:
+            page, best = run_lab(load_desk(desk), day, trials=count, workers=workers, told=told)
     if as_json:
         print_json({"page": page, "best": best.to_dicts()})
     else:

@@ -1,13 +1,12 @@
 """`tickline lab`: everything that can be tried on a period's training sessions, without Dagster."""
 
 import datetime as dt
-from collections.abc import Callable
 from pathlib import Path
 
 import polars as pl
 
 from assets.calendar import Calendar
-from assets.curves.lab.run import score_everything
+from assets.curves.lab.run import Told, score_everything
 from assets.curves.window import read_window
 from assets.desk import Desk, UserError
 from assets.lake import Lake
@@ -18,9 +17,7 @@ class LabError(UserError):
     """A period that cannot be scored; names it, and those that can."""
 
 
-def run_lab(
-    desk: Desk, period: dt.date | None, *, trials: int, workers: int | None, told: Callable[[str], None]
-) -> tuple[Path, pl.DataFrame]:
+def run_lab(desk: Desk, period: dt.date | None, *, trials: int, workers: int | None, told: Told) -> tuple[Path, pl.DataFrame]:
     """Score and search, publish the lab's tables of the period, and write its page.
 
     The desk's own rows, and with them what the period's curves are fitted on, are those that the weekly asset writes; the others
@@ -31,7 +28,7 @@ def run_lab(
         period: whose training sessions; None: the last whose sessions are all there.
         trials: tries of the estimator for each formula and market after the grid; 0: the grid alone.
         workers: processes; None: one a core.
-        told: receives a line at each step.
+        told: hears how far it has come.
 
     Returns:
         The page, and the best value of each formula and market.

@@ -57,6 +57,7 @@ class Others:
         self._sums, self._penalties = sums, penalties
         self.folds: list[Sequence[int]] = stretches(range(len(sums)))
         self._fits: dict[tuple[int, ...], tuple[list[int], Floats, Floats]] = {}
+        self._totals: dict[tuple[int, ...], Sums] = {}
 
     def gains(self, candidate: Candidate) -> Floats:
         """Fall of the squared error on each session, [S], ticks squared, with the candidate fitted on the other stretches."""
@@ -122,7 +123,7 @@ class Others:
     def _change(self, candidate: Candidate, sessions: Sequence[int], solved: Floats, fit: Floats, against: Floats) -> Floats:
         """Change of the squared error over some sessions, [penalties]."""
         others, own, label_sum = candidate.of(sessions)
-        total = _total([self._sums[session] for session in sessions])
+        total = self._over(sessions)
         linear = 2 * (others @ fit - label_sum - against.T @ (total.gram @ fit - total.label_sum))
         meet = others @ against
         square = against.T @ (total.gram @ against) - meet.T - meet + own
@@ -131,10 +132,18 @@ class Others:
     def _fit(self, out: tuple[int, ...]) -> tuple[list[int], Floats, Floats]:
         if out not in self._fits:
             sessions = [session for k, fold in enumerate(self.folds) if k not in out for session in fold]
-            total = _total([self._sums[session] for session in sessions])
+            total = self._over(sessions)
             inverse = np.asarray(np.linalg.inv(total.normal_matrix(Shapes.linear(self._penalties))), np.float64)
             self._fits[out] = sessions, inverse, inverse @ total.label_sum
         return self._fits[out]
+
+    def _over(self, sessions: Sequence[int]) -> Sums:
+        """The sums over some sessions, kept: every candidate asks for the same few."""
+        if len(sessions) == 1:
+            return self._sums[sessions[0]]
+        if tuple(sessions) not in self._totals:
+            self._totals[tuple(sessions)] = _total([self._sums[session] for session in sessions])
+        return self._totals[tuple(sessions)]
 
 
 class Window:
@@ -146,6 +155,7 @@ class Window:
         self._sums = np.stack([reading.through for reading in readings])
         self._gram = [reading.gram[:desk].reshape(desk * KNOTS, desk * KNOTS) for reading in readings]
         self._others: dict[tuple[int, ...], Others] = {}
+        self._gains: dict[tuple[int, tuple[int, ...]], Floats] = {}
 
     @cached_property
     def _penalties(self) -> Floats:
@@ -175,7 +185,9 @@ class Window:
     def _beside(self, indicator: int, others: tuple[int, ...]) -> Floats:
         if len(self.readings) == 1:
             return np.full(1, np.nan)
-        return self._curves_of(others).gains(self._candidate(indicator, others))
+        if (indicator, others) not in self._gains:
+            self._gains[indicator, others] = self._curves_of(others).gains(self._candidate(indicator, others))
+        return self._gains[indicator, others]
 
     def _curves_of(self, others: tuple[int, ...]) -> Others:
         if others not in self._others:

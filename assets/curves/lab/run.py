@@ -2,7 +2,7 @@
 
 import datetime as dt
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -35,6 +35,8 @@ LAB: Final[dict[str, Any]] = {
 
 _TIMES: Final = 60
 """Different time constants tried in one pass of the features kernel, which has room for 63."""
+
+Told = Callable[[Mapping[str, tuple[int, int]]], None]
 
 _ONE_THREAD: Final = ("POLARS_MAX_THREADS", "NUMBA_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
@@ -70,11 +72,14 @@ def score_desk(desk: Desk, lake: Lake, sessions: Sequence[dt.date]) -> Found:
 
 
 def score_everything(
-    desk: Desk, lake: Lake, sessions: Sequence[dt.date], *, trials: int, workers: int | None = None, told: Callable[[str], None] = print
+    desk: Desk, lake: Lake, sessions: Sequence[dt.date], *, trials: int, workers: int | None = None, told: Told = lambda counts: None
 ) -> Found:
     """The desk's indicators, and each formula with every value of the grid; then `trials` more of each formula by the estimator.
 
     The same tables for any number of workers, one process a session at a time (None: as many as there are cores).
+
+    Args:
+        told: hears at every step how many sessions have been read of how many, for the grid and for the estimator.
 
     Raises:
         CurvesError: no session reaches a minute ahead.
@@ -83,25 +88,30 @@ def score_everything(
     chosen = desk_indicators(desk)
     own = {indicator.name for indicator in chosen}
     with _processes(workers or os.cpu_count() or 1) as spread:
+        read_so_far = {"grid": 0, "tpe": 0}
+        planned = {"grid": len(sessions), "tpe": len(sessions) * search.passes(trials)}
 
-        def look(candidates: Sequence[Indicator]) -> Window:
-            window = _window(list(spread(partial(read, desk, tuple(candidates)), sessions)), len(chosen))
+        def look(step: str, candidates: Sequence[Indicator]) -> Window:
+            readings = []
+            for reading in spread(partial(read, desk, tuple(candidates)), sessions):
+                readings.append(reading)
+                read_so_far[step] += 1
+                told({step: (read_so_far[step], planned[step])})
+            window = _window(readings, len(chosen))
             if window is None:
                 raise CurvesError(f"no row of {desk.traded} between {sessions[0]} and {sessions[-1]} is known a minute ahead")
             return window
 
         on_grid = [indicator for indicator in search.grid(desk.leaders) if indicator.name not in own]
-        told(f"{len(chosen)} indicators of the desk and {len(on_grid)} on the grid, over {len(sessions)} sessions")
-        window, every = look(on_grid), [*chosen, *on_grid]
+        window, every = look("grid", on_grid), [*chosen, *on_grid]
         rows = search.tried(window, every, "desk", range(len(chosen)))
         rows += search.tried(window, every, "grid", range(len(chosen), len(every)))
 
         def score(candidates: Sequence[Indicator]) -> list[dict[str, Any]]:
-            told(f"{len(candidates)} more by the estimator")
             new = [indicator for indicator in candidates if indicator.name not in own]
             further = [*chosen, *new]
             places = [j for j, indicator in enumerate(further) if indicator.name in {candidate.name for candidate in candidates}]
-            return search.tried(look(new), further, "tpe", places)
+            return search.tried(look("tpe", new), further, "tpe", places)
 
         rows += list(search.tpe(desk.leaders, rows, trials, score)) if trials else []
     return _found(tables(window, every), rows)

@@ -11,6 +11,7 @@ from typing import Any, Final
 import numpy as np
 import polars as pl
 
+from assets.curves.joint import one_thread
 from assets.curves.lab.gains import Window
 from assets.curves.lab.scores import parameters
 from assets.curves.schema import IndicatorTrials
@@ -56,6 +57,7 @@ def grid(leaders: Sequence[str]) -> list[Indicator]:
     return list(found.values())
 
 
+@one_thread
 def tried(window: Window, indicators: Sequence[Indicator], sampler: str, places: Sequence[int]) -> list[dict[str, Any]]:
     """Rows of `indicator_trials`, still without a number, of the indicators at these places of the window."""
     square = sum(reading.label_square for reading in window.readings)
@@ -107,10 +109,15 @@ def tpe(
         asked = [(kind, study.ask(_space(kind[0]))) for kind, study in studies.items() for _ in range(min(_BATCH, count - start))]
         indicators = [cls(leader, **_sensible(trial.params)) for (cls, leader), trial in asked]
         found = {row["indicator"]: row for row in score(list({each.name: each for each in indicators}.values()))}
-        for ((kind, trial), indicator) in zip(asked, indicators, strict=True):
+        for (kind, trial), indicator in zip(asked, indicators, strict=True):
             row = found[indicator.name]
             studies[kind].tell(trial, row["score"] if row["score"] is not None else 0.0)
             yield row
+
+
+def passes(count: int) -> int:
+    """Over the data, for so many tries of a study."""
+    return -(-count // _BATCH)
 
 
 def _given(tau: float | None, slow: float | None, levels: int | None) -> dict[str, Any]:
