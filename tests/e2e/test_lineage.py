@@ -174,7 +174,10 @@ def test_the_lab_gives_the_same_tables_for_any_number_of_workers_and_writes_its_
     weekly = lake.read("indicator_scores", market="FLW", period=period)
     found = []
     for workers in (1, 2):
-        page, best = run_lab(desk, period, trials=1, workers=workers, told=lambda _: None)
+        heard: dict[str, tuple[int, int]] = {}
+        page, best = run_lab(desk, period, trials=1, workers=workers, told=heard.update)
+        sessions = len(Calendar(desk).training_sessions(period))
+        assert heard == {"grid": (sessions, sessions), "tpe": (sessions, sessions)}
         found.append([lake.read(table, market="FLW", period=period) for table in LAB])
     for one, two in zip(*found, strict=True):
         assert one.equals(two)

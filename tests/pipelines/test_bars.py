@@ -1,0 +1,12 @@
+"""What a log file is told of a long command."""
+
+import pytest
+
+from pipelines.bars import bars
+
+
+def test_a_log_file_gets_one_line_for_each_part_when_it_is_finished(capsys: pytest.CaptureFixture[str]) -> None:
+    with bars("sessions") as told:
+        for done in (0, 1, 2, 2):
+            told({"grid": (done, 2), "tpe": (done, 8)})
+    assert capsys.readouterr().err.split("\n") == ["grid      2/2 sessions", ""]
