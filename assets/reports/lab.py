@@ -65,7 +65,7 @@ def lab_page(tables: LabTables, name: str, period: dt.date, provenance: str) -> 
         Section("Each by itself: mean move in ticks by bucket of |indicator|, curve, 95 % band", _graphs(tables, drawn, where)),
     ]
     if (tables.trials["sampler"] != "desk").any():
-        sections.append(Section("The search", _search(tables.trials, where)))
+        sections.append(Section("The search: held-out R² added, in %, by tau", _search(tables.trials, where)))
     links = [Link("The desk", "index.html")]
     return render(Page(title, _lead(tables.scores), provenance, sections, links, _FOOTER))
 
