@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from assets.desk import Delay, Delays, Trading
 from assets.fills import wire
-from assets.fills.policy import Policy
+from assets.fills.policy import SCORES, TAKE, TOUCH, Policy
 from assets.fills.simulate import simulate
 
 BUY, SELL = 1, -1
@@ -97,6 +97,7 @@ policies = st.builds(
     ahead_weight=st.floats(-0.5, 0.2),
     behind_weight=st.floats(-0.2, 0.5),
     hysteresis=st.floats(0, 0.5),
+    style=st.sampled_from([SCORES, TOUCH, TAKE]),
 )
 
 

@@ -23,7 +23,7 @@ from assets.fills.replay import Session, make_rules
 from assets.fills.tape import Tape, aggregated, double_mids
 from assets.fills.truth.log import LogError
 from assets.fills.what_if import ESTIMATE, knows_orders
-from assets.fills.wire import CANCEL, FILL, IN_FLIGHT, MOST_ORDERS, NEW, ORDER, REQUEST, STATE, Room, kernel
+from assets.fills.wire import CANCEL, FILL, IN_FLIGHT, MOST_ORDERS, NEW, ORDER, REQUEST, STATE, Room, delayed, kernel
 
 if TYPE_CHECKING:
     from assets.calendar import Window
@@ -142,6 +142,15 @@ def _requests(asked: pl.DataFrame, rest: pl.DataFrame) -> pl.DataFrame:
     return pl.concat([new, cancelled, gone]).sort("ts", "kind", maintain_order=True)
 
 
+@kernel
+def _send(requests: np.ndarray, rules: Any) -> None:
+    """When each request of the log arrives: none before the one sent before it."""
+    last = 0
+    for request in requests:
+        last = max(delayed(request.ts_request, rules.order_delay if request.kind == NEW else rules.cancel_delay), last)
+        request.ts_arrival = last
+
+
 def _replay(asked: pl.DataFrame, requests: pl.DataFrame, session: Session, rules: np.ndarray, market: Market) -> pl.DataFrame:
     """Fills of the requests: order, ts, price, quantity, fee (currency)."""
     tape, n = session.tape, requests.height
@@ -155,8 +164,7 @@ def _replay(asked: pl.DataFrame, requests: pl.DataFrame, session: Session, rules
     orders["immediate"] = (asked["time_in_force"] == "ioc").to_numpy()
     order, kind = requests["order"].to_numpy(), requests["kind"].to_numpy()
     wire["ts_request"], wire["order"], wire["kind"], wire["answer"] = requests["ts"].to_numpy(), order, kind, IN_FLIGHT
-    delay = np.where(kind == NEW, rules["order_delay"][0], rules["cancel_delay"][0])
-    wire["ts_arrival"] = np.maximum.accumulate(wire["ts_request"] + delay)
+    _send(wire, rules[0])
     wire["px"], wire["quantity"], wire["side"], wire["ahead"] = px[order], orders["left"][order], orders["side"][order], -1
     if wire["ts_arrival"][0] < tape.rows["ts"][0]:
         raise LogError("the log begins before the session's market data: cut it to the session")
