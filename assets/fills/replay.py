@@ -20,7 +20,7 @@ from assets.fills.exchange import advance, expire
 from assets.fills.policy import POLICY, Policy
 from assets.fills.queues import QUEUES
 from assets.fills.tape import Tape, double_mids
-from assets.fills.trader import decide, idle, listen, news, settled
+from assets.fills.trader import decide, idle, listen, news, settled, watch
 from assets.fills.wire import FILL, ORDER, REQUEST, RULES, STATE, Room, delayed, kernel
 
 if TYPE_CHECKING:
@@ -46,10 +46,13 @@ def _run(rows: np.ndarray, ts: np.ndarray, signal: np.ndarray, seen: np.ndarray,
     for i in range(len(ts)):
         if seen[i] > 0 and idle(rows[seen[i] - 1], ts[i], signal[i], room):
             continue
-        r = advance(rows, r, ts[i], room)
+        before, r = r, advance(rows, r, ts[i], room)
         now = delayed(ts[i], room.rules.feed_delay)
         if news(now, room):
             listen(now, room)
+        if room.state.settled == 1:
+            for k in range(before, r):
+                watch(rows[k], room)
         if r > 0 and not settled(rows[r - 1], ts[i], signal[i], room):
             decide(rows[r - 1], ts[i], signal[i], room)
         if room.state.full:

@@ -9,6 +9,7 @@ import numpy as np
 
 from assets.books.codes import BID, Int
 from assets.fills.policy import INSIDE, LEVELS, SCORES, TAKE, TOUCH, TOUCHING, score
+from assets.fills.rows import CLEARED
 from assets.fills.wire import (
     CANCEL,
     CANCELLED,
@@ -28,6 +29,12 @@ from assets.fills.wire import (
     kernel,
 )
 
+OPEN, FULL, SHUT = range(3)
+"""Whether a side has room for another order; if not, whether a worse order of ours could make way for it."""
+
+_SURE: Final = 1e-9
+"""Ticks by which a bound on a score is closer than it need be: sums of the same terms in another order differ by less."""
+
 PROTECTION: Final = 10
 """Ticks through the touch that a flattening order may pay, as an exchange's market order with protection."""
 
@@ -42,10 +49,67 @@ def news(now: Int, room: Room) -> bool:
 
 @inlined
 def settled(row: Any, ts: Int, prediction: float, room: Room) -> bool:
-    """Whether the last decision would be made again: the policy sees what it saw then."""
+    """Whether the last decision, made again, would send nothing: the policy sees what it saw then, or not enough else."""
     state = room.state
-    same = row.bid == state.bid and row.ask == state.ask and prediction == state.prediction
-    return state.settled != 0 and same and ts < room.rules.flatten_ns
+    if state.settled == 0 or row.bid != state.bid or row.ask != state.ask:
+        return False
+    return state.least < room.policy.prediction_weight * prediction < state.most and ts < room.rules.flatten_ns
+
+
+@inlined
+def watch(row: Any, room: Room) -> None:
+    """What a row of the tape did to the queue at one of our levels, for the bounds between which the decision stands."""
+    state, policy = room.state, room.policy
+    side = np.int64(row.side)
+    level = state.bid + 1 - row.px if side == BID else row.px - state.ask + 1
+    first, end = _levels(state.bid, state.ask, policy)
+    if row.kind == CLEARED:
+        state.settled = 0
+    elif first <= level < end and policy.style != TAKE and (policy.ahead_weight != 0.0 or policy.behind_weight != 0.0):
+        o = state.standing[side, level]
+        if o < 0:
+            _tighten(side, _score(side, np.int64(row.px), o, 0.0, room), np.inf, room)
+        elif not room.orders[o].leaving:
+            _tighten(side, -np.inf, _score(side, np.int64(row.px), o, 0.0, room), room)
+
+
+@inlined
+def _levels(bid: Int, ask: Int, policy: Any) -> tuple[Int, Int]:
+    """The levels that are scored, the last not included."""
+    if policy.style == TOUCH:
+        return TOUCHING, TOUCHING + 1
+    return (INSIDE if ask - bid > 1 else TOUCHING), LEVELS
+
+
+@kernel
+def _tighten(side: Int, highest: float, lowest: float, room: Room) -> None:
+    """Bound a side's decision by scores without their prediction: of a level without an order of ours, and of one with it.
+
+    Bounds only tighten until the next decision. That within them it sends nothing is certain, that beyond it sends something is not.
+    """
+    state, policy = room.state, room.policy
+    above, below = policy.threshold - policy.hysteresis - lowest + _SURE, np.inf
+    if state.room[side] == OPEN:
+        below = policy.threshold - highest - _SURE
+    elif state.room[side] == FULL:
+        state.highest[side], state.lowest[side] = max(highest, state.highest[side]), min(lowest, state.lowest[side])
+        if state.highest[side] > state.lowest[side] + policy.hysteresis - _SURE:
+            state.settled = 0
+    if side != BID:
+        above, below = -below, -above
+    state.least, state.most = max(above, state.least), min(below, state.most)
+
+
+@inlined
+def _score(side: Int, px: Int, o: Int, prediction: float, room: Room) -> float:
+    """The score of a price at which our order o (-1: none) stands."""
+    state, sign = room.state, (1 if side == BID else -1)
+    there = room.ladder[side, px, STANDS]
+    ahead, behind = there, 0
+    if o >= 0 and room.orders[o].state == RESTING:
+        ahead = np.int64(room.orders[o].ahead + 0.5)
+        behind = max(0, there - ahead)
+    return score(room.policy, sign, prediction, 0.5 * sign * (state.bid + state.ask - 2 * px), ahead, behind)
 
 
 @kernel
@@ -82,12 +146,13 @@ def decide(row: Any, ts: Int, prediction: float, room: Room) -> None:
         state.full = 1
         return
     state.ts, state.prediction, state.bid, state.ask = ts, prediction, row.bid, row.ask
-    sent, quoted = state.sent, 0 <= row.bid < row.ask < room.ladder.shape[1]
+    quoted = 0 <= row.bid < row.ask < room.ladder.shape[1]
     if not state.stopped:
         if ts >= rules.flatten_ns:
             state.stopped = CLOSE
         elif quoted and worth_at(row, room) <= -rules.loss_limit:
             state.stopped = FLATTEN
+    state.settled, state.least, state.most = 1 - (state.stopped > 0), -np.inf, np.inf
     if state.stopped:
         _flatten(room)
     elif quoted and room.policy.style == TAKE:
@@ -95,9 +160,6 @@ def decide(row: Any, ts: Int, prediction: float, room: Room) -> None:
     elif quoted:
         for side in range(2):
             _quote(side, room)
-    # A policy that does not look at queues has nothing new to say until the touch, the signal or what it knows of its orders changes.
-    blind = room.policy.ahead_weight == 0.0 and room.policy.behind_weight == 0.0
-    state.settled = blind and not state.stopped and state.sent == sent
 
 
 @kernel
@@ -125,6 +187,8 @@ def _take(room: Room) -> None:
     state, rules, policy = room.state, room.rules, room.policy
     if state.lives > 0:
         return
+    lean = policy.prediction_weight * state.prediction
+    state.least, state.most = np.nextafter(lean, -np.inf), np.nextafter(lean, np.inf)  # another prediction is decided on anew
     half, held = 0.5 * (state.bid - state.ask), state.known_position
     wanted, value = held, np.nan
     for sign in (1, -1):
@@ -157,25 +221,29 @@ def worth_at(row: Any, room: Room) -> Int:
     return state.known_cash + state.known_position * (row.bid + row.ask + 2 * rules.base) * rules.tick_value // 2
 
 
-@kernel
+@inlined
 def out_of_reach(sign: Int, bid: Int, ask: Int, prediction: float, policy: Any) -> bool:
     """Whether no level of a side could pass the threshold, not even with an empty queue: so it is at most decisions."""
+    return policy.ahead_weight <= 0 and score(policy, sign, prediction, _dearest(bid, ask, policy), 0, 0) <= policy.threshold
+
+
+@inlined
+def _dearest(bid: Int, ask: Int, policy: Any) -> float:
+    """Ticks from the mid of the level whose score is the highest where all queues are empty."""
     nearest, levels = (0.5 * (ask - bid) - 1, LEVELS) if ask - bid > 1 else (0.5 * (ask - bid), LEVELS - 1)
-    distance = nearest if policy.level_weight < 0 else nearest + levels - 1
-    return policy.ahead_weight <= 0 and score(policy, sign, prediction, distance, 0, 0) <= policy.threshold
+    return nearest if policy.level_weight < 0 else nearest + levels - 1
 
 
 @kernel
 def _quote(side: Int, room: Room) -> None:
     """Bring our orders of a side into line with their scores."""
     state, rules, policy = room.state, room.rules, room.policy
-    bid, ask, standing, scores = state.bid, state.ask, state.standing, state.scores
+    bid, ask, standing, scores = state.bid, state.ask, state.standing[side], state.scores
     sign = 1 if side == BID else -1
     front = bid + 1 if side == BID else ask - 1
-    first, end = INSIDE if ask - bid > 1 else TOUCHING, LEVELS
-    if policy.style == TOUCH:
-        first, end = TOUCHING, TOUCHING + 1
+    first, end = _levels(bid, ask, policy)
     standing[:] = -1
+    state.room[side], state.highest[side], state.lowest[side] = OPEN, -np.inf, np.inf
     worst_case, leaving, ours = sign * state.known_position, 0, 0
     for j in range(state.lives):
         o = state.live[j]
@@ -192,6 +260,7 @@ def _quote(side: Int, room: Room) -> None:
                 leaving += 1
 
     if ours == 0 and out_of_reach(sign, bid, ask, state.prediction, policy):
+        _tighten(side, score(policy, sign, 0.0, _dearest(bid, ask, policy), 0, 0), np.inf, room)
         return
 
     best, worst = -1, -1
@@ -200,13 +269,8 @@ def _quote(side: Int, room: Room) -> None:
         if not 0 <= px < room.ladder.shape[1]:
             scores[level] = -np.inf
             continue
-        there = room.ladder[side, px, STANDS]
-        ahead, behind = there, 0
         o = standing[level]
-        if o >= 0 and room.orders[o].state == RESTING:
-            ahead = np.int64(room.orders[o].ahead + 0.5)
-            behind = max(0, there - ahead)
-        value = score(policy, sign, state.prediction, 0.5 * sign * (bid + ask - 2 * px), ahead, behind)
+        value = _score(side, px, o, state.prediction, room)
         scores[level] = value
         if o < 0:
             if value > policy.threshold and (best < 0 or value > scores[best]):
@@ -218,22 +282,36 @@ def _quote(side: Int, room: Room) -> None:
             elif worst < 0 or value < scores[worst]:
                 worst = level
 
-    if policy.style == TOUCH and ours > 0:
-        return  # one order a side: the next is sent when the last is known to be gone
-    # The best levels first, while the position could still bear the fill of everything open.
-    while best >= 0 and state.lives < MOST_ORDERS and worst_case + rules.order_size <= rules.max_position:
+    # The best levels first, while the position could still bear the fill of everything open. With the touch style there is one
+    # order a side: the next is sent when the last is known to be gone.
+    alone, tried = policy.style == TOUCH and ours > 0, 0
+    while not alone and best >= 0 and state.lives < MOST_ORDERS and worst_case + rules.order_size <= rules.max_position:
         px = front - sign * best
         if not _meets_own(sign, px, room):
+            standing[best] = state.orders
             _submit(sign, px, rules.order_size, 0, SCORE, scores[best], room)
             worst_case += rules.order_size
-        scores[best] = -np.inf
+            alone = policy.style == TOUCH
+        tried |= 1 << best
         best = -1
         for level in range(first, end):
-            if standing[level] < 0 and scores[level] > policy.threshold and (best < 0 or scores[level] > scores[best]):
+            untried = standing[level] < 0 and not tried & 1 << level
+            if untried and scores[level] > policy.threshold and (best < 0 or scores[level] > scores[best]):
                 best = level
     # No room left for a better level: the worst order makes way, unless one is going already.
-    if best >= 0 and worst >= 0 and leaving == 0 and scores[best] > scores[worst] + policy.hysteresis:
+    if not alone and best >= 0 and worst >= 0 and leaving == 0 and scores[best] > scores[worst] + policy.hysteresis:
         _withdraw(standing[worst], LIMIT, scores[worst], room)
+        leaving += 1
+
+    if alone or worst_case + rules.order_size > rules.max_position:
+        state.room[side] = SHUT if alone or leaving > 0 else FULL
+    highest, lowest, lean = -np.inf, np.inf, sign * policy.prediction_weight * state.prediction
+    for level in range(first, end):
+        if standing[level] < 0:
+            highest = max(highest, scores[level] - lean)
+        elif not room.orders[standing[level]].leaving:
+            lowest = min(lowest, scores[level] - lean)
+    _tighten(side, highest, lowest, room)
 
 
 @kernel
