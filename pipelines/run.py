@@ -31,7 +31,7 @@ _ONE_THREAD: Final = ("POLARS_MAX_THREADS", "NUMBA_NUM_THREADS", "OMP_NUM_THREAD
 QUIET: Final[dict[str, Any]] = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 """Run configuration of a run whose events nobody reads on the terminal."""
 
-_POLL_SECONDS: Final = 0.3
+_POLL_SECONDS: Final = 1.0
 """How often progress is counted: often enough to look alive, rarely enough to cost nothing."""
 
 
