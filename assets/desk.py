@@ -31,6 +31,23 @@ class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class Fees(_Part):
+    """What a contract costs, by who takes it; currency, a rebate is negative."""
+
+    exchange_maker: Decimal = Field(description="The exchange's, for a resting order that fills")
+    exchange_taker: Decimal = Field(description="The exchange's, for an order that takes")
+    clearing: Decimal = Field(Decimal(0), ge=0)
+    broker: Decimal = Field(Decimal(0), ge=0)
+
+
+class Limits(_Part):
+    """What an exchange allows a member to send. Our own code holds back before it; what exceeds it all the same is rejected."""
+
+    messages_per_second: int | None = Field(None, ge=1, description="Orders and cancels within any second")
+    order_to_trade: float | None = Field(None, gt=0, description="Orders and cancels a contract traded, over the session")
+    order_to_trade_free: int = Field(1000, ge=1, description="Orders and cancels of a session before the ratio counts")
+
+
 class Market(_Part):
     """One futures contract or share: what a price step is worth and what a trade costs."""
 
@@ -40,6 +57,23 @@ class Market(_Part):
     calendar: str = Field("weekdays", description="An exchange_calendars name, 'weekdays' or '24/7'")
     maker_fee: Decimal = Field(Decimal(0), description="Currency a contract, for a resting order that fills")
     taker_fee: Decimal = Field(Decimal(0), description="Currency a contract, for an order that takes")
+    fees: Fees | None = Field(None, description="The same two by who takes them; in place of them")
+    limits: Limits = Limits()
+
+    @model_validator(mode="after")
+    def _added_up(self) -> "Market":
+        if self.fees is not None:
+            if self.model_fields_set & {"maker_fee", "taker_fee"}:
+                raise ValueError("fees come in one form: maker_fee and taker_fee, or a [fees] section of who takes what, not both")
+            for who in ("maker", "taker"):
+                total = getattr(self.fees, f"exchange_{who}") + self.fees.clearing + self.fees.broker
+                object.__setattr__(self, f"{who}_fee", total)
+        return self
+
+    @property
+    def says_fees(self) -> bool:
+        """Whether both fees are stated, be it as zero."""
+        return self.fees is not None or {"maker_fee", "taker_fee"} <= self.model_fields_set
 
     @property
     def tick(self) -> int:
@@ -121,11 +155,27 @@ class Trading(_Part):
     )
     queue_exponent: float = Field(1.0, gt=0, description="n of the queue models power and share; larger: more cancels from behind")
     max_position: int = Field(2, ge=1, description="Contracts held at most, long or short")
+    max_position_high_volume: int | None = Field(None, ge=1, description="The same once the session has traded more than `high_volume`")
+    high_volume: int | None = Field(None, ge=1, description="Contracts that the market trades in a session before it counts as a busy one")
     order_size: int = Field(1, ge=1)
+    max_gap_seconds: float | None = Field(None, gt=0, description="Silence of the market's feed after which all orders are cancelled")
     daily_loss_limit: Decimal = Field(Decimal(1000), gt=0, description="Currency; reaching it flattens and stops the session")
     tuning_trials: int = Field(24, ge=1, description="Policy settings tried on the training sessions of a period")
     min_pnl_per_contract: Decimal = Field(Decimal(0), ge=0, description="Currency that a setting must have earned a contract to be chosen")
     tuning_backend: Literal["serial", "processes", "ray"] = Field("serial", description="Where a trial's sessions are replayed")
+
+    @model_validator(mode="after")
+    def _hangs_together(self) -> "Trading":
+        if (self.high_volume is None) != (self.max_position_high_volume is None):
+            raise ValueError("high_volume and max_position_high_volume belong together: give both or neither")
+        if self.most_position < self.order_size:
+            raise ValueError(f"order_size {self.order_size} is more than max_position {self.most_position}: no order could ever be sent")
+        return self
+
+    @property
+    def most_position(self) -> int:
+        """Contracts that can ever be held, on whatever day."""
+        return max(self.max_position, self.max_position_high_volume or 0)
 
     @property
     def latency_ns(self) -> int:
@@ -230,6 +280,9 @@ class Desk(_Part):
             raise ValueError(f"market {self.traded!r} cannot lead itself: take it out of leaders")
         if self.last_session is not None and self.last_session < self.first_session:
             raise ValueError(f"last_session {self.last_session} is before first_session {self.first_session}")
+        if self.source.kind != "simulated" and not self.markets[self.traded].says_fees:
+            market = f"markets.{self.traded}"
+            raise ValueError(f"{market} says no fees: give maker_fee and taker_fee, or [{market}.fees]; 0 where there are none")
         week = 7 if self.every_day else 5
         if self.retrain == "weekly" and self.training_sessions % week:
             raise ValueError(f"training_sessions must be whole weeks of {week} when retrain is weekly, not {self.training_sessions}")

@@ -247,7 +247,7 @@ def _orders(
         ts_arrival=rows["ts_request"] + delay, ts_response=rows["ts_request"] + 2 * delay, queue_ahead=ahead, score=score,
         prediction=random.normal(0, 0.3, len(order)),
     )  # fmt: skip
-    return asked.with_columns(pl.when(pl.Series(is_new)).then(pl.col("queue_ahead", "score")))
+    return asked.with_columns(pl.when(pl.Series(is_new)).then(pl.col("queue_ahead", "score")), refusal=pl.lit(None, pl.String))
 
 
 def _curves(period: dt.date) -> pl.DataFrame:

@@ -11,7 +11,7 @@ def faults(orders: pl.DataFrame, fills: pl.DataFrame, market: Market, trading: T
     told = fills.select(
         position=signed.cum_sum() != pl.col("position"),
         cash=(-signed * (pl.col("price") // market.tick) * market.tick_value - pl.col("fee")).cum_sum() != pl.col("cash"),
-        limit=pl.col("position").abs() > trading.max_position,
+        limit=pl.col("position").abs() > trading.most_position,
     ).sum()
     sizes = orders.filter(kind="new").select("order_id", size="quantity")
     filled = fills.group_by("order_id").agg(pl.col("quantity").sum()).join(sizes, on="order_id", how="left")
@@ -19,7 +19,7 @@ def faults(orders: pl.DataFrame, fills: pl.DataFrame, market: Market, trading: T
     sentences = {
         "fills after which the position is not their sum": told["position"].item(),
         "fills after which the cash is not what they cost": told["cash"].item(),
-        f"fills that pass the limit of {trading.max_position} contracts": told["limit"].item(),
+        f"fills that pass the limit of {trading.most_position} contracts": told["limit"].item(),
         "orders that filled beyond their size": beyond,
     }
     return [f"{count} {what}" for what, count in sentences.items() if count]

@@ -21,14 +21,21 @@ from typing import Any
 import numpy as np
 
 from assets.books.codes import ASK, BID, Int
+from assets.desk import NS
 from assets.fills.queues import after_cancel
 from assets.fills.rows import ADDED, CLEARED, FILLED, LAST, REMOVED, UNKNOWN
 from assets.fills.wire import (
     CANCEL,
     CANCELLED,
+    CLOSED,
     DONE,
+    MESSAGE_RATE,
     NEVER,
     NEW,
+    ORDER_TO_TRADE,
+    OWN_ORDER,
+    POSITION,
+    POST_ONLY,
     REJECTED,
     RESTING,
     STANDS,
@@ -181,12 +188,17 @@ def _arrive(rows: np.ndarray, r: Int, room: Room) -> None:
         return
     side, sign = BID if order.side > 0 else ASK, order.side
     other, width = 1 - side, room.ladder.shape[1]
+    refusal = refused(state.arrived - 1, room)
     last: Any = rows[r - 1]
     px = last.ask if side == BID else last.bid
     meets_us = state.count[other] > 0 and sign * (order.px - room.orders[state.resting[other, 0]].px) >= 0
     takes = 0 <= px < width and sign * (order.px - px) >= 0
-    if meets_us or (takes and rules.post_only and not order.immediate):
-        order.state, request.answer = REJECTED, REJECTED
+    if meets_us:
+        refusal = OWN_ORDER
+    elif takes and rules.post_only and not order.immediate:
+        refusal = POST_ONLY
+    if refusal:
+        order.state, request.answer, request.refusal = REJECTED, REJECTED, refusal
         return
     while takes and order.left > 0:
         quantity = min(order.left, room.ladder[other, px, STANDS] - room.ladder[other, px, TAKEN])
@@ -204,6 +216,29 @@ def _arrive(rows: np.ndarray, r: Int, room: Room) -> None:
         order.ahead, order.priority = room.ladder[side, order.px, STANDS], r
         request.ahead = order.ahead
         _rest(o, side, room)
+
+
+@kernel
+def refused(k: Int, room: Room) -> Int:
+    """Why the checks before the exchange refuse the new order of request k, whatever our own code thought; 0 if they do not.
+
+    A cancel is never refused, nor, for its ratio, an order that only takes the position down.
+    """
+    state, rules, request = room.state, room.rules, room.requests[k]
+    order = room.orders[request.order]
+    held, exposed = order.side * state.position, order.left
+    for j in range(state.lives):
+        other = room.orders[state.live[j]]
+        if other.state == RESTING and other.side == order.side:
+            exposed += other.left
+    if held + exposed > (rules.allowed_busy_position if request.ts_arrival >= rules.busy_ns else rules.allowed_position):
+        return POSITION
+    each = rules.messages_per_second
+    if 0 < each <= k and request.ts_arrival - room.requests[k - each].ts_arrival < NS:
+        return MESSAGE_RATE
+    if k >= max(rules.order_to_trade_free, rules.order_to_trade * state.contracts) and held + exposed > 0:
+        return ORDER_TO_TRADE
+    return 0
 
 
 @kernel
@@ -243,7 +278,7 @@ def expire(room: Room) -> None:
         request = room.requests[k]
         request.ts_response = delayed(request.ts_arrival, room.rules.response_delay)
         if request.kind == NEW:
-            room.orders[request.order].state, request.answer = REJECTED, REJECTED
+            room.orders[request.order].state, request.answer, request.refusal = REJECTED, REJECTED, CLOSED
         else:
             request.answer = _cancel(request.order, room)
     state.arrived = state.sent

@@ -19,10 +19,26 @@ from assets.books.codes import BID, Int
 from assets.curves.model import move_of
 from assets.desk import NS
 from assets.features.kernel import ASK_CT, ASK_PX, ASK_SZ, BID_CT, BID_PX, BID_SZ, Feed, on_book, on_trade, on_value
-from assets.fills.exchange import book_fill
+from assets.fills.exchange import book_fill, refused
 from assets.fills.policy import LEVELS
 from assets.fills.trader import decide, listen
-from assets.fills.wire import CANCEL, CANCELLED, DONE, NEVER, NEW, REJECTED, RESTING, STANDS, TOO_LATE, Room, delayed, kernel
+from assets.fills.wire import (
+    CANCEL,
+    CANCELLED,
+    CLOSED,
+    DONE,
+    NEVER,
+    NEW,
+    OWN_ORDER,
+    POST_ONLY,
+    REJECTED,
+    RESTING,
+    STANDS,
+    TOO_LATE,
+    Room,
+    delayed,
+    kernel,
+)
 from assets.ticks.exchange.engine import (
     BEST_ASK,
     BEST_BID,
@@ -152,6 +168,9 @@ def trade(venue: Venue, sight: Sight, feed: Feed, room: Room) -> tuple[int, int]
                 if told.action == _T:
                     price = (np.int64(told.price) + room.rules.base) * venue.tick
                     on_trade(sight.markets, 0, price, np.int64(told.size), 1 if told.side == ord("B") else -1)
+                    state.volume += told.size
+                    if state.volume > room.rules.high_volume:
+                        room.rules.busy_ns = min(room.rules.busy_ns, ts)
             _book_fills(venue, first, ts, room)
             _show(x, sight.now[0].depth, room.rules.base, venue.tick, sight.event)
             mark = venue.marks[marks]
@@ -224,8 +243,13 @@ def _arrive(stamp: Int, ts: Int, venue: Venue, room: Room) -> None:
     else:
         side, sign, px = BUY if order.side > 0 else SELL, order.side, order.px
         crosses = px >= x.state[BEST_ASK] if side == BUY else px <= x.state[BEST_BID]
-        if _meets_us(sign, px, room) or (crosses and rules.post_only and not order.immediate):
-            order.state, request.answer = REJECTED, REJECTED
+        refusal = refused(state.arrived - 1, room)
+        if _meets_us(sign, px, room):
+            refusal = OWN_ORDER
+        elif crosses and rules.post_only and not order.immediate:
+            refusal = POST_ONLY
+        if refusal:
+            order.state, request.answer, request.refusal = REJECTED, REJECTED, refusal
             return
         slot, quantity, ahead = x.state[NEXT_SLOT], np.int64(order.left), _others(x, px, NOBODY)
         x.owner[slot] = o
@@ -290,7 +314,7 @@ def _expire(venue: Venue, room: Room) -> None:
         order = room.orders[request.order]
         request.ts_response = delayed(request.ts_arrival, room.rules.response_delay)
         if request.kind == NEW:
-            order.state, request.answer = REJECTED, REJECTED
+            order.state, request.answer, request.refusal = REJECTED, REJECTED, CLOSED
         elif order.state == RESTING:
             order.state, request.answer = CANCELLED, CANCELLED
             state.cancelled += 1

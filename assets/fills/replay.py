@@ -19,9 +19,10 @@ from assets.fills.errors import FillsError
 from assets.fills.exchange import advance, expire
 from assets.fills.policy import POLICY, Policy
 from assets.fills.queues import QUEUES
+from assets.fills.rows import FILLED, TRADED
 from assets.fills.tape import Tape, double_mids
 from assets.fills.trader import decide, idle, listen, news, settled, watch
-from assets.fills.wire import FILL, ORDER, REQUEST, RULES, STATE, Room, delayed, kernel
+from assets.fills.wire import FILL, NEVER, ORDER, REQUEST, RULES, STATE, Room, delayed, kernel
 
 if TYPE_CHECKING:
     from assets.calendar import Window
@@ -89,11 +90,11 @@ class Outcome:
     """Left at the close; not zero only where nobody stood on the other side."""
 
 
-def make_session(tape: Tape, signal_ts: Ints, signal: npt.NDArray[np.floating], window: "Window") -> Session:
+def make_session(tape: Tape, signal_ts: Ints, signal: npt.NDArray[np.floating], window: "Window", max_gap_ns: int = NEVER) -> Session:
     """Pair a tape with the signal's changes; outside the session's hours nothing is decided.
 
     The clock adds a decision each second from `FLAT_BEFORE_CLOSE_NS` before the close, so that a market
-    that has fallen silent cannot leave us with a position.
+    that has fallen silent cannot leave us with a position, and one when the feed has been silent for longer than `max_gap_ns`.
 
     Raises:
         FillsError: the signal is not a number somewhere, or its times fall.
@@ -107,22 +108,42 @@ def make_session(tape: Tape, signal_ts: Ints, signal: npt.NDArray[np.floating], 
         raise FillsError("the signal's times fall: sort the predictions by ts_event")
     inside = slice(*np.searchsorted(signal_ts, [window.open_ns, window.close_ns]))
     clock = np.arange(max(window.close_ns - FLAT_BEFORE_CLOSE_NS, window.open_ns), window.close_ns, NS, dtype=np.int64)
+    clock = np.concatenate([clock, _silences(tape.rows["ts"], window, max_gap_ns)])
     ts = np.concatenate([signal_ts[inside], clock])
     order = np.argsort(ts, kind="stable")
     values = np.concatenate([signal[inside].astype(np.float64), np.zeros(len(clock))])
     return Session(tape, ts[order], values[order], window)
 
 
+def gap_ns(trading: Trading) -> int:
+    """How long the market's feed may be silent; NEVER where the desk does not ask."""
+    return NEVER if trading.max_gap_seconds is None else round(trading.max_gap_seconds * NS)
+
+
+def _silences(ts: Ints, window: "Window", max_gap_ns: int) -> Ints:
+    """The moments within the session at which the market's last row is one nanosecond older than a gap may be."""
+    if max_gap_ns == NEVER or not len(ts):
+        return np.empty(0, np.int64)
+    long = np.diff(ts, append=max(window.close_ns, ts[-1])) > max_gap_ns
+    noticed = ts[long] + max_gap_ns + 1
+    return noticed[(noticed >= window.open_ns) & (noticed < window.close_ns)]
+
+
 def make_rules(market: Market, trading: Trading, session: Session, *, post_only: bool = False) -> np.ndarray:
     """RULES of one session of a market, an array of one record."""
-    rules = np.zeros(1, RULES)
+    rules, limits = np.zeros(1, RULES), market.limits
     values = {
         "base": session.tape.base,
         "tick_value": market.tick_value,
         "maker_fee": _money(market.maker_fee),
         "taker_fee": _money(market.taker_fee),
         "loss_limit": _money(trading.daily_loss_limit),
-        "max_position": trading.max_position,
+        **_positions(trading, session.tape),
+        "max_gap": gap_ns(trading),
+        "messages_per_second": limits.messages_per_second or 0,
+        "order_to_trade": limits.order_to_trade or 0,
+        "order_to_trade_free": NEVER if limits.order_to_trade is None else limits.order_to_trade_free,
+        "timeless": trading.high_volume is None and trading.max_gap_seconds is None and limits.messages_per_second is None,
         "order_size": trading.order_size,
         "post_only": post_only,
         "flatten_ns": session.window.close_ns - FLAT_BEFORE_CLOSE_NS,
@@ -134,6 +155,16 @@ def make_rules(market: Market, trading: Trading, session: Session, *, post_only:
     for name, value in values.items():
         rules[name] = value
     return rules
+
+
+def _positions(trading: Trading, tape: Tape) -> dict[str, int]:
+    """The position limits, of our own code and of the check before the exchange, and when the session becomes a busy one."""
+    low, high = trading.max_position, trading.max_position_high_volume or trading.max_position
+    limits = {"max_position": low, "busy_position": high, "allowed_position": low, "allowed_busy_position": high}
+    threshold = NEVER if trading.high_volume is None else trading.high_volume
+    traded = np.isin(tape.rows["kind"], (FILLED, TRADED)) if threshold != NEVER else np.zeros(0, bool)
+    busy = tape.rows["ts"][: len(traded)][np.cumsum(tape.rows["size"][: len(traded)] * traded) > threshold]
+    return {**limits, "high_volume": threshold, "busy_ns": int(busy[0]) if len(busy) else NEVER}
 
 
 def outcome_of(state: np.void, tape: Tape, tick_value: int) -> Outcome:

@@ -32,8 +32,8 @@ class Orders(pa.DataFrameModel):
     order_id: pl.Int64 = pa.Field(ge=0, description="Our order; a new and its cancel share it")
     kind: str = pa.Field(isin=["new", "cancel"])
     reason: str = pa.Field(
-        isin=["score", "limit", "flatten", "close"],
-        description="Why it was sent: the policy's score, a position limit, the loss limit, the session's end",
+        isin=["score", "limit", "flatten", "close", "gap"],
+        description="Why it was sent: the policy's score, a position limit, the loss limit, the session's end, a silent feed",
     )
     side: pl.Int8 = pa.Field(isin=[-1, 1], description="+1 buy, -1 sell")
     price: pl.Int64
@@ -42,6 +42,11 @@ class Orders(pa.DataFrameModel):
     ts_arrival: pl.Int64 = pa.Field(description="At the exchange")
     ts_response: pl.Int64 = pa.Field(description="Answer known to us")
     answer: str = pa.Field(isin=["resting", "filled", "rejected", "cancelled", "too_late"], description="State right after arrival")
+    refusal: str = pa.Field(
+        nullable=True,
+        isin=["own_order", "post_only", "position", "message_rate", "order_to_trade", "closed"],
+        description="Why it was rejected: it would meet our own or take, a limit of position, messages a second or a trade, or the close",
+    )
     queue_ahead: pl.Int64 = pa.Field(nullable=True, description="Contracts ahead on arrival of a new order")
     score: pl.Float64 = pa.Field(nullable=True, description="The policy's score at the decision")
     prediction: pl.Float64 = pa.Field(description="Predicted move at the decision, in ticks")

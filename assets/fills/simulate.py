@@ -9,7 +9,7 @@ import polars as pl
 
 from assets.desk import NS, Market, Trading
 from assets.fills.policy import Policy
-from assets.fills.replay import Outcome, Replayer, Session, make_rules, make_session
+from assets.fills.replay import Outcome, Replayer, Session, gap_ns, make_rules, make_session
 from assets.fills.schema import Equity, Fills, Orders
 from assets.fills.tape import double_mids, make_tape
 from assets.fills.wire import NEW
@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 Ints = npt.NDArray[np.int64]
 
 KINDS: Final = ("new", "cancel")
-REASONS: Final = ("score", "limit", "flatten", "close")
+REASONS: Final = ("score", "limit", "flatten", "close", "gap")
 ANSWERS: Final = ("resting", "filled", "rejected", "cancelled", "too_late")
+REFUSALS: Final = ("", "own_order", "post_only", "position", "message_rate", "order_to_trade", "closed")
 """Names of the codes in `wire.py`, in their order."""
 
 MARKOUTS: Final = (1, 5, 10, 60)
@@ -63,7 +64,7 @@ def simulate(
     Raises:
         FillsError: the records have no order ids or prices off the tick, or the signal is unusable.
     """
-    session = make_session(make_tape(records, market), signal_ts, signal, window)
+    session = make_session(make_tape(records, market), signal_ts, signal, window, gap_ns(trading))
     replayer = Replayer()
     outcome = replayer.run(session, policy, make_rules(market, trading, session))
     return tables(replayer.requests, replayer.fills, session, market, outcome)
@@ -126,6 +127,7 @@ def _orders(requests: np.ndarray, session: Session, market: Market) -> pl.DataFr
             "ts_arrival": requests["ts_arrival"].copy(),
             "ts_response": requests["ts_response"].copy(),
             "answer": _named(requests["answer"], ANSWERS),
+            "refusal": _named(requests["refusal"], REFUSALS).replace("", None),
             "queue_ahead": pl.Series(requests["ahead"].astype(np.int64)).set(pl.Series(~new | (requests["ahead"] < 0)), None),
             "score": pl.Series(requests["score"].copy(), nan_to_null=True),
             "prediction": requests["prediction"].copy(),

@@ -8,6 +8,7 @@ from typing import Any, Final
 import numpy as np
 
 from assets.books.codes import BID, Int
+from assets.desk import NS
 from assets.fills.policy import INSIDE, LEVELS, SCORES, TAKE, TOUCH, TOUCHING, score
 from assets.fills.rows import CLEARED
 from assets.fills.wire import (
@@ -15,6 +16,7 @@ from assets.fills.wire import (
     CANCELLED,
     CLOSE,
     FLATTEN,
+    GAP,
     IN_FLIGHT,
     LIMIT,
     MOST_ORDERS,
@@ -121,6 +123,7 @@ def listen(now: Int, room: Room) -> None:
         room.orders[fill.order].known -= fill.quantity
         state.known_position += fill.side * fill.quantity
         state.known_cash = fill.cash
+        state.known_contracts += fill.quantity
         state.fills_heard += 1
         heard = True
     while state.heard < state.arrived and room.requests[state.heard].ts_response <= now:
@@ -152,9 +155,12 @@ def decide(row: Any, ts: Int, prediction: float, room: Room) -> None:
             state.stopped = CLOSE
         elif quoted and worth_at(row, room) <= -rules.loss_limit:
             state.stopped = FLATTEN
-    state.settled, state.least, state.most = 1 - (state.stopped > 0), -np.inf, np.inf
+    state.settled, state.least, state.most = 1 if rules.timeless and not state.stopped else 0, -np.inf, np.inf
     if state.stopped:
         _flatten(room)
+    elif ts - row.ts > rules.max_gap:
+        # Nobody knows the market now: nothing of ours stands in it, and a position waits until it is seen again.
+        _withdraw_all(GAP, room)
     elif quoted and room.policy.style == TAKE:
         _take(room)
     elif quoted:
@@ -166,9 +172,7 @@ def decide(row: Any, ts: Int, prediction: float, room: Room) -> None:
 def _flatten(room: Room) -> None:
     """Cancel all; once nothing of ours can fill any more, take the position off."""
     state, width = room.state, room.ladder.shape[1]
-    for j in range(state.lives):
-        if not room.orders[state.live[j]].leaving:
-            _withdraw(state.live[j], state.stopped, np.nan, room)
+    _withdraw_all(state.stopped, room)
     if state.lives == 0 and state.known_position != 0:
         sign = -1 if state.known_position > 0 else 1
         touch = state.bid if sign < 0 else state.ask
@@ -178,14 +182,40 @@ def _flatten(room: Room) -> None:
 
 
 @kernel
+def _withdraw_all(reason: Int, room: Room) -> None:
+    """Cancel whatever of ours is not on its way out already."""
+    state = room.state
+    for j in range(state.lives):
+        if not room.orders[state.live[j]].leaving:
+            _withdraw(state.live[j], reason, np.nan, room)
+
+
+@kernel
+def position_limit(ts: Int, room: Room) -> Int:
+    """Contracts that our own code lets itself hold."""
+    return room.rules.busy_position if ts >= room.rules.busy_ns else room.rules.max_position
+
+
+@kernel
+def _may_send(room: Room) -> bool:
+    """Whether the exchange's limits leave room for a new order now, and for the cancel of each that may be open then."""
+    state, rules = room.state, room.rules
+    each = rules.messages_per_second
+    now = delayed(state.ts, rules.feed_delay)
+    if 0 < each <= state.sent and now - room.requests[state.sent - each].ts_request < NS:
+        return False
+    return state.sent + state.lives + 2 <= max(rules.order_to_trade_free, rules.order_to_trade * state.known_contracts)
+
+
+@kernel
 def _take(room: Room) -> None:
     """Hold the position that the prediction asks for, by immediate orders at the opposite touch, one at a time.
 
     Full on a side where taking scores above the threshold; flat again when the weighted prediction alone falls
     short of the threshold by the hysteresis.
     """
-    state, rules, policy = room.state, room.rules, room.policy
-    if state.lives > 0:
+    state, policy = room.state, room.policy
+    if state.lives > 0 or not _may_send(room):
         return
     lean = policy.prediction_weight * state.prediction
     state.least, state.most = np.nextafter(lean, -np.inf), np.nextafter(lean, np.inf)  # another prediction is decided on anew
@@ -197,7 +227,7 @@ def _take(room: Room) -> None:
     for sign in (1, -1):
         taken = score(policy, sign, state.prediction, half, 0, 0)
         if taken > policy.threshold:
-            wanted, value = sign * rules.max_position, taken
+            wanted, value = sign * position_limit(state.ts, room), taken
     if wanted != held:
         sign = 1 if wanted > held else -1
         _submit(sign, state.ask if sign > 0 else state.bid, abs(wanted - held), 1, SCORE, value, room)
@@ -284,8 +314,8 @@ def _quote(side: Int, room: Room) -> None:
 
     # The best levels first, while the position could still bear the fill of everything open. With the touch style there is one
     # order a side: the next is sent when the last is known to be gone.
-    alone, tried = policy.style == TOUCH and ours > 0, 0
-    while not alone and best >= 0 and state.lives < MOST_ORDERS and worst_case + rules.order_size <= rules.max_position:
+    alone, tried, limit = policy.style == TOUCH and ours > 0, 0, position_limit(state.ts, room)
+    while not alone and best >= 0 and state.lives < MOST_ORDERS and worst_case + rules.order_size <= limit and _may_send(room):
         px = front - sign * best
         if not _meets_own(sign, px, room):
             standing[best] = state.orders
@@ -299,11 +329,12 @@ def _quote(side: Int, room: Room) -> None:
             if untried and scores[level] > policy.threshold and (best < 0 or scores[level] > scores[best]):
                 best = level
     # No room left for a better level: the worst order makes way, unless one is going already.
-    if not alone and best >= 0 and worst >= 0 and leaving == 0 and scores[best] > scores[worst] + policy.hysteresis:
+    better = not alone and best >= 0 and worst >= 0 and leaving == 0 and scores[best] > scores[worst] + policy.hysteresis
+    if better and _may_send(room):
         _withdraw(standing[worst], LIMIT, scores[worst], room)
         leaving += 1
 
-    if alone or worst_case + rules.order_size > rules.max_position:
+    if alone or worst_case + rules.order_size > limit:
         state.room[side] = SHUT if alone or leaving > 0 else FULL
     highest, lowest, lean = -np.inf, np.inf, sign * policy.prediction_weight * state.prediction
     for level in range(first, end):
@@ -358,5 +389,5 @@ def _send(kind: Int, o: Int, quantity: Int, reason: Int, value: float, room: Roo
         request.ts_arrival = max(request.ts_arrival, room.requests[state.sent - 1].ts_arrival)
     request.ts_response, request.score, request.prediction = 0, value, state.prediction
     request.order, request.px, request.quantity, request.ahead = o, order.px, quantity, -1
-    request.side, request.kind, request.reason, request.answer = order.side, kind, reason, IN_FLIGHT
+    request.side, request.kind, request.reason, request.answer, request.refusal = order.side, kind, reason, IN_FLIGHT, 0
     state.sent += 1

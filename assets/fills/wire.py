@@ -16,9 +16,12 @@ inlined = njit(cache=True, _nrt=False, inline="always")
 """The same for what happens at every row: a call hands over the whole room, some sixty words, and took longer than the work."""
 
 NEW, CANCEL = range(2)
-SCORE, LIMIT, FLATTEN, CLOSE = range(4)
+SCORE, LIMIT, FLATTEN, CLOSE, GAP = range(5)
 RESTING, DONE, REJECTED, CANCELLED, TOO_LATE, IN_FLIGHT = range(6)
 """State of an order, and answer to a request; the first five in the order of the names in `simulate.py`."""
+
+TAKEN_ON, OWN_ORDER, POST_ONLY, POSITION, MESSAGE_RATE, ORDER_TO_TRADE, CLOSED = range(7)
+"""Why a new order is rejected; the first is not."""
 
 NEVER: Final = np.iinfo(np.int64).max
 """Later than every event."""
@@ -34,7 +37,7 @@ ORDER: Final = _record(f8="ahead", i4="px left known priority", i1="side", u1="s
 contracts before it, a fraction where they are estimated; priority: of the first order behind it; leaving: a cancel is under way."""
 
 REQUEST: Final = _record(
-    i8="ts_request ts_arrival ts_response", f8="score prediction", i4="order px quantity ahead", i1="side", u1="kind reason answer"
+    i8="ts_request ts_arrival ts_response", f8="score prediction", i4="order px quantity ahead", i1="side", u1="kind reason answer refusal"
 )
 """A message to the exchange and its answer; ahead is -1 and score NaN where they mean nothing."""
 
@@ -45,7 +48,10 @@ MOST_ORDERS: Final = 64
 
 STATE: Final = np.dtype(
     [
-        *_record(i8="position cash known_position known_cash orders sent arrived heard fills fills_heard contracts cancelled").descr,
+        *_record(
+            i8="position cash known_position known_cash known_contracts volume orders sent arrived heard fills fills_heard "
+            "contracts cancelled"
+        ).descr,
         *_record(i8="stopped full settled ts bid ask lives open", f8="prediction least most").descr,
         ("count", "i8", 2),
         ("resting", "i8", (2, MOST_ORDERS)),
@@ -57,12 +63,13 @@ STATE: Final = np.dtype(
         ("lowest", "f8", 2),
     ]
 )
-"""The account at the exchange and as we know it; how far each log has been written and read; our resting orders a
-side, best price first, then the earlier; our orders that are open as far as we know, oldest first; and the
-decision being made: its time, touch and prediction, our order at each level of a side (-1: none) and the scores of a
-side's levels. settled: the decision would be made again while the touch stays and the weighted prediction is between
-least and most (`trader.watch`); room, highest, lowest: whether a side may send (0), may change orders (1) or neither
-(2), and without the prediction the highest score without an order and the lowest with one."""
+"""The account at the exchange and as we know it; what the market has traded, where it is counted as it comes; how far
+each log has been written and read; our resting orders a side, best price first, then the earlier; our orders that are
+open as far as we know, oldest first; and the decision being made: its time, touch and prediction, our order at each
+level of a side (-1: none) and the scores of a side's levels. settled: the decision would be made again while the touch
+stays and the weighted prediction is between least and most (`trader.watch`); room, highest, lowest: whether a side may
+send (0), may change orders (1) or neither (2), and without the prediction the highest score without an order and the
+lowest with one."""
 
 SLOT_BITS: Final = 27
 SLOTS: Final = 1 << 13
@@ -71,14 +78,19 @@ SLOTS: Final = 1 << 13
 RULES: Final = np.dtype(
     [
         *_record(
-            i8="base tick_value maker_fee taker_fee loss_limit max_position order_size post_only flatten_ns close_ns queue",
-            f8="queue_exponent",
+            i8="base tick_value maker_fee taker_fee loss_limit order_size post_only flatten_ns close_ns queue "
+            "max_position busy_position allowed_position allowed_busy_position high_volume busy_ns "
+            "max_gap messages_per_second order_to_trade_free timeless",
+            f8="queue_exponent order_to_trade",
         ).descr,
         *((f"{leg}_delay", "i8", (SLOTS, 2)) for leg in ("feed", "order", "cancel", "response")),
     ]
 )
 """What the venue, the broker and the desk lay down, one record; money in 1e-9 of the currency, times in
 nanoseconds. base: ticks that px = 0 stands for. From flatten_ns on the position is closed and nothing is quoted.
+max_position is what our own code holds, allowed_position what the check before the exchange lets pass; both are the
+busy ones from busy_ns on, when the session has traded high_volume contracts. max_gap: silence of the feed that we bear.
+timeless: none of these rules makes a decision another one by time alone.
 queue, queue_exponent: how the place in a queue is estimated where it is not known (`queues.py`). The delays by the
 slot of time in which a message sets out: its own, and what from the slot's start those before it still take (`delays.py`)."""
 

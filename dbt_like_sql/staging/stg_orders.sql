@@ -19,6 +19,7 @@ renamed as (
         (ts_arrival - ts_request) / 1e6 as to_exchange_ms,
         (ts_response - ts_request) / 1e6 as round_trip_ms,
         answer,
+        refusal,
         queue_ahead,
         score as score_ticks,
         prediction as predicted_ticks
