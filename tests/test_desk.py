@@ -1,11 +1,13 @@
 """A desk file is read whole or refused with one sentence that names the key."""
 
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
 from assets.desk import DeskError, load_desk
 
+SIMPLE = 'maker_fee = "1.40"               # exchange, clearing and broker, a contract\ntaker_fee = "1.40"'
 DEFAULT = Path(__file__).parents[1] / "desk.toml"
 
 
@@ -33,6 +35,11 @@ def test_the_default_desk_is_two_markets_on_the_simulated_exchange() -> None:
         ("tuning_trials = 24", "tuning_trials = 0", "trading.tuning_trials: Input should be greater than or equal to 1"),
         ("tuning_trials = 24", 'min_pnl_per_contract = "-1"', "trading.min_pnl_per_contract: Input should be greater than or equal to 0"),
         ("tuning_trials = 24", 'tuning_backend = "abacus"', "trading.tuning_backend: Input should be 'serial', 'processes' or 'ray'"),
+        ("tuning_trials = 24", "max_gap_seconds = 0", "trading.max_gap_seconds: Input should be greater than 0"),
+        ("tuning_trials = 24", "high_volume = 5000", "high_volume and max_position_high_volume belong together"),
+        ("tuning_trials = 24", "order_size = 3", "order_size 3 is more than max_position 2"),
+        ('taker_fee = "1.40"', 'fees = {exchange_maker = "1", exchange_taker = "1"}', "fees come in one form"),
+        ('taker_fee = "1.40"', "limits.order_to_trade = -1", "markets.FLW.limits.order_to_trade: Input should be greater than 0"),
         ('kind = "simulated"', 'kind = "carrier pigeon"', "source"),
         ("last_session = 2026-10-02", "last_session = 2026-01-02", "before first_session"),
         ('model = "curves"', 'model = "astrology"', "model: Input should be 'curves', 'champion', 'zero'"),
@@ -45,6 +52,26 @@ def test_a_mistake_is_told_with_its_key(tmp_path: Path, old: str, new: str, sent
     (tmp_path / "desk.toml").write_text(text.replace(old, new))
     with pytest.raises(DeskError, match=sentence):
         load_desk(tmp_path / "desk.toml")
+
+
+def test_fees_by_who_takes_them_add_up(tmp_path: Path) -> None:
+    parts = 'fees = {exchange_maker = "-0.20", exchange_taker = "0.85", clearing = "0.10", broker = "0.25"}'
+    (tmp_path / "desk.toml").write_text(DEFAULT.read_text().replace(SIMPLE, parts))
+    market = load_desk(tmp_path / "desk.toml").markets["FLW"]
+    assert (market.maker_fee, market.taker_fee) == (Decimal("0.15"), Decimal("1.20"))
+
+
+def test_recorded_data_is_not_traded_for_nothing_by_oversight(tmp_path: Path) -> None:
+    folder = 'kind = "dbn_folder"\nfolder = "data"\n'
+    source = DEFAULT.read_text().replace('kind = "simulated"\n', folder).replace("seed = 20260824\n", "")
+    lines = [line for line in source.splitlines() if not line.startswith(("alpha", "events_per_session"))]
+    recorded = "\n".join(lines)
+    assert SIMPLE in recorded
+    (tmp_path / "desk.toml").write_text(recorded.replace(SIMPLE, ""))
+    with pytest.raises(DeskError, match=r"FLW says no fees: give maker_fee and taker_fee, or .markets.FLW.fees.; 0 where there are none"):
+        load_desk(tmp_path / "desk.toml")
+    (tmp_path / "desk.toml").write_text(recorded.replace(SIMPLE, 'maker_fee = "0"\ntaker_fee = "0"'))
+    assert load_desk(tmp_path / "desk.toml").markets["FLW"].maker_fee == 0
 
 
 def test_a_missing_desk_file_says_what_to_do(tmp_path: Path) -> None:

@@ -72,7 +72,7 @@ def desk(tmp_path: Path, vendor: Vendor) -> Desk:
             "traded": "FLW",
             "first_session": MONDAY,
             "hours": (dt.time(13, 30), dt.time(13, 40)),
-            "markets": {"FLW": Market(symbol="FLWZ6", tick_size="0.1")},
+            "markets": {"FLW": Market(symbol="FLWZ6", tick_size="0.1", maker_fee="1", taker_fee="1")},
             "source": DatabentoSource(kind="databento", dataset="GLBX.MDP3", budget_per_session="2.50", gateway=vendor.url),
         }
     )

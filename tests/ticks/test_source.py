@@ -17,6 +17,9 @@ OPEN = int(dt.datetime(2026, 8, 24, 13, 30, tzinfo=dt.UTC).timestamp()) * 10**9
 MONDAY, SATURDAY = dt.date(2026, 8, 24), dt.date(2026, 8, 29)
 
 
+FEES = {"maker_fee": "1", "taker_fee": "1"}
+
+
 def desk(home: Path, **changed: object) -> Desk:
     return Desk.model_validate(
         {
@@ -24,7 +27,7 @@ def desk(home: Path, **changed: object) -> Desk:
             "home": home,
             "traded": "FLW",
             "leaders": ("LDR",),
-            "markets": {"FLW": Market(symbol="FLWZ6", tick_size="0.1"), "LDR": Market(symbol="LDRZ6", tick_size="0.25")},
+            "markets": {"FLW": Market(symbol="FLWZ6", tick_size="0.1", **FEES), "LDR": Market(symbol="LDRZ6", tick_size="0.25")},
             "source": SimulatedSource(seed=1, events_per_session=2_000),
             "first_session": MONDAY,
             "hours": (dt.time(13, 30), dt.time(13, 40)),
@@ -128,7 +131,7 @@ def folder_desk(tmp_path: Path, **market: str) -> Desk:
     (path,) = open_source(made).fetch("FLW", MONDAY)
     (tmp_path / "files").mkdir()
     path.rename(tmp_path / "files" / path.name)
-    markets = {"FLW": Market.model_validate({"symbol": "FLWZ6", "tick_size": "0.1", **market})}
+    markets = {"FLW": Market.model_validate({"symbol": "FLWZ6", "tick_size": "0.1", **FEES, **market})}
     return desk(tmp_path, source=DbnFolderSource(kind="dbn_folder", folder=tmp_path / "files"), markets=markets, leaders=())
 
 
@@ -167,7 +170,7 @@ def test_a_definition_that_contradicts_the_desk_is_told(
     (tmp_path / "files").mkdir()
     content = (shared_data / "definition-glbx-es-fut.dbn.zst").read_bytes()
     (tmp_path / "files" / "definition.dbn.zst").write_bytes(widened(content))
-    markets = {"FLW": Market.model_validate({"symbol": "ESM3", **market})}
+    markets = {"FLW": Market.model_validate({"symbol": "ESM3", **FEES, **market})}
     source = DbnFolderSource(kind="dbn_folder", folder=tmp_path / "files")
     with pytest.raises(TicksError, match=says):
         open_source(desk(tmp_path, source=source, markets=markets, leaders=(), first_session=dt.date(2023, 5, 1))).fetch("FLW", session)
