@@ -2,7 +2,7 @@
 
 One seam, three backends, equal results: a trial is the sum over its sessions of replays that know nothing of
 each other, so it does not matter where each of them runs. A piece of work is one session with a batch of settings, all of
-them in one pass over its events.
+them one after another in the same memory.
 """
 
 from collections.abc import Iterator, Sequence

@@ -41,7 +41,7 @@ of 1, so a threshold is about the predicted move for which one would quote: more
 ten seconds ahead. A queue ahead is never welcome and one behind never feared, so their signs are fixed."""
 
 BATCH: Final = 8
-"""Trials suggested before any of them is known, so that they can be replayed in one pass and side by side. Fixed, and not the number
+"""Trials suggested before any of them is known, so that they can be replayed side by side. Fixed, and not the number
 of workers, or the search would depend on the machine."""
 
 _SEED: Final = 0
