@@ -77,6 +77,12 @@ def quoting_policy(desk: Desk) -> dg.AssetsDefinition:
     return asset
 
 
+def _of_a_replay(market: str) -> list[dg.AssetKey | dg.AssetDep]:
+    """What every asset needs that trades a session again: its market, its predictions and its period's policy."""
+    recorded = [dg.AssetKey([market, layer]) for layer in ("raw_ticks", "clean_books", "predictions")]
+    return [*recorded, dg.AssetDep(dg.AssetKey([market, "quoting_policy"]), partition_mapping=dg.TimeWindowPartitionMapping())]
+
+
 def simulated_fills(desk: Desk) -> dg.AssetsDefinition:
     """Each session traded by the policy and the predictions of its period."""
     market, calendar, lake = desk.traded, Calendar(desk), Lake(desk.lake)
@@ -90,10 +96,7 @@ def simulated_fills(desk: Desk) -> dg.AssetsDefinition:
         tags={"market": market, "layer": "fills"},
         code_version=CODE_VERSION,
         partitions_def=calendar.traded_partitions,
-        deps=[
-            *(dg.AssetKey([market, layer]) for layer in ("raw_ticks", "clean_books", "predictions")),
-            dg.AssetDep(dg.AssetKey([market, "quoting_policy"]), partition_mapping=dg.TimeWindowPartitionMapping()),
-        ],
+        deps=_of_a_replay(market),
     )
     def asset(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         session = dt.date.fromisoformat(context.partition_key)
@@ -188,10 +191,7 @@ def policy_ablation(desk: Desk) -> dg.AssetsDefinition:
         tags={"market": market, "layer": "fills"},
         code_version=CODE_VERSION,
         partitions_def=calendar.traded_partitions,
-        deps=[
-            *(dg.AssetKey([market, layer]) for layer in ("raw_ticks", "clean_books", "predictions")),
-            dg.AssetDep(dg.AssetKey([market, "quoting_policy"]), partition_mapping=dg.TimeWindowPartitionMapping()),
-        ],
+        deps=_of_a_replay(market),
     )
     def asset(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         session = dt.date.fromisoformat(context.partition_key)
@@ -222,10 +222,7 @@ def what_if(desk: Desk) -> dg.AssetsDefinition:
         tags={"market": market, "layer": "fills"},
         code_version=CODE_VERSION,
         partitions_def=calendar.traded_partitions,
-        deps=[
-            *(dg.AssetKey([market, layer]) for layer in ("raw_ticks", "clean_books", "predictions")),
-            dg.AssetDep(dg.AssetKey([market, "quoting_policy"]), partition_mapping=dg.TimeWindowPartitionMapping()),
-        ],
+        deps=_of_a_replay(market),
     )
     def asset(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         session = dt.date.fromisoformat(context.partition_key)
