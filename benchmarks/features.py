@@ -16,7 +16,8 @@ from assets.books.schema import LEVELS
 from assets.desk import NS
 from assets.features.build import _rows, feed
 from assets.features.indicators import Indicator, catalogue, imbalance, indicators, motion
-from assets.features.kernel import batch, prepare
+from assets.features.kernel import batch
+from assets.features.state import BLOCK, prepare
 from benchmarks.table import Line
 
 EVENTS: Final = 5_000_000
@@ -74,7 +75,7 @@ def ours(books: pl.DataFrame, trades: pl.DataFrame, chosen: list[Indicator]) -> 
     rows = _rows(books.height, len(chosen))
 
     def run() -> np.ndarray:
-        state = prepare(chosen, [], [TICK])
+        state = prepare(chosen, [], [TICK], BLOCK)
         filled = batch(state, feed([(books, trades)], chosen, {}, state), rows)
         return rows.values[:, :filled]
 
@@ -91,9 +92,7 @@ def _polars(books: pl.DataFrame) -> Callable[[], np.ndarray]:
     mid = (bid + ask) / 2
     (sz_b, sz_a), (ct_b, ct_a) = sums("sz"), sums("ct")
     away = {side: [pl.col(f"{side}_px_{k:02d}") / TICK - mid for k in range(5)] for side in ("bid", "ask")}
-    lean = pl.sum_horizontal(
-        away["bid"][k] * pl.col(f"ask_sz_{k:02d}") + away["ask"][k] * pl.col(f"bid_sz_{k:02d}") for k in range(5)
-    )
+    lean = pl.sum_horizontal(away["bid"][k] * pl.col(f"ask_sz_{k:02d}") + away["ask"][k] * pl.col(f"bid_sz_{k:02d}") for k in range(5))
     held = mid.shift(1).fill_null(strategy="backward")  # the price that stood until now: an average over time, not over events
 
     def ewma(tau: float) -> pl.Expr:

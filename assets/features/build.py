@@ -13,7 +13,8 @@ from assets.features.errors import FeaturesError
 from assets.features.indicators import Indicator, indicators
 from assets.features.indicators.base import Array
 from assets.features.indicators.external import External
-from assets.features.kernel import Books, Feed, Rows, Series, State, Tape, batch, label, prepare, slot_of
+from assets.features.kernel import Books, Feed, Rows, Series, Tape, batch, label
+from assets.features.state import BLOCK, State, prepare, slot_of
 
 Ticks = tuple[pl.DataFrame, pl.DataFrame]
 """One market's clean_books and trades."""
@@ -62,7 +63,7 @@ def build(
     for name in leaders:
         if name not in leader_ticks:
             raise FeaturesError(f"leader {name} has no tick size: give it one in leader_ticks")
-    state = prepare(chosen, list(leaders), [tick, *(leader_ticks[name] for name in leaders)])
+    state = prepare(chosen, list(leaders), [tick, *(leader_ticks[name] for name in leaders)], BLOCK)
     pairs = [(books, trades), *leaders.values()]
     session = [(within(pair[0], open_ns, close_ns), within(pair[1], open_ns, close_ns)) for pair in pairs]
     rows = _rows(sum(pair[0].height for pair in session), len(chosen))

@@ -19,6 +19,7 @@ from assets.books.codes import BID, Int
 from assets.curves.model import move_of
 from assets.desk import NS
 from assets.features.kernel import ASK_CT, ASK_PX, ASK_SZ, BID_CT, BID_PX, BID_SZ, Feed, on_book, on_trade, on_value
+from assets.features.state import State
 from assets.fills.exchange import book_fill, refused
 from assets.fills.policy import LEVELS
 from assets.fills.trader import decide, listen
@@ -87,15 +88,15 @@ class Venue(NamedTuple):
 class Sight(NamedTuple):
     """What the policy's model sees: the state of the features, and the curves."""
 
-    now: np.ndarray
-    markets: np.ndarray
-    slots: np.ndarray
+    state: State
     latest: np.ndarray
     """i64[markets, 6, LEVELS]: as `on_book` takes it."""
     event: np.ndarray
     """i64[6, LEVELS]"""
+    shown: np.ndarray
+    """f32[indicators, 1]: what the features are at a row."""
     columns: np.ndarray
-    """i64[p]: the slot of each indicator of the model."""
+    """i64[p]: the place in it of each indicator of the model."""
     values: np.ndarray
     """f32[p], and the same as bits."""
     bits: np.ndarray
@@ -132,7 +133,7 @@ def trade(venue: Venue, sight: Sight, feed: Feed, room: Room) -> tuple[int, int]
         if ts >= close:
             break
         while series_at < series.ts.size and series.ts[series_at] <= ts:
-            on_value(sight.slots, series.slot[series_at], series.value[series_at])
+            on_value(sight.state, series.slot[series_at], series.value[series_at])
             series_at += 1
         first, due = x.state[ROWS], False
         if ts == tick and ts < min(own, arrival, other):
@@ -147,7 +148,7 @@ def trade(venue: Venue, sight: Sight, feed: Feed, room: Room) -> tuple[int, int]
                 j = trade_at[k]
                 if tape.ts[j] > ts or (tape.ts[j] == ts and (k > now_at or (k == now_at and tape.row[j] > books.row[at[m]]))):
                     break
-                on_trade(sight.markets, k, tape.price[j], tape.size[j], tape.aggressor[j])
+                on_trade(sight.state, k, tape.price[j], tape.size[j], tape.aggressor[j])
                 trade_at[k] += 1
         if ts == own:
             happen(x, flow, random, rates, path)
@@ -157,30 +158,30 @@ def trade(venue: Venue, sight: Sight, feed: Feed, room: Room) -> tuple[int, int]
         else:
             i = at[m]
             at[m] += 1
-            for level in range(sight.now[0].depth):
+            for level in range(sight.state.now[0].depth):
                 sight.event[BID_PX, level], sight.event[ASK_PX, level] = books.bid_px[level][i], books.ask_px[level][i]
                 sight.event[BID_SZ, level], sight.event[ASK_SZ, level] = books.bid_sz[level][i], books.ask_sz[level][i]
                 sight.event[BID_CT, level], sight.event[ASK_CT, level] = books.bid_ct[level][i], books.ask_ct[level][i]
-            due = on_book(sight.now, sight.markets, sight.slots, sight.latest, m, ts, sight.event)
+            due = on_book(sight.state, sight.latest, m, ts, sight.event, sight.shown)
         if x.state[ROWS] > first:
             for row in range(first, x.state[ROWS]):
                 told = x.tape[row]
                 if told.action == _T:
                     price = (np.int64(told.price) + room.rules.base) * venue.tick
-                    on_trade(sight.markets, 0, price, np.int64(told.size), 1 if told.side == ord("B") else -1)
+                    on_trade(sight.state, 0, price, np.int64(told.size), 1 if told.side == ord("B") else -1)
                     state.volume += told.size
                     if state.volume > room.rules.high_volume:
                         room.rules.busy_ns = min(room.rules.busy_ns, ts)
             _book_fills(venue, first, ts, room)
-            _show(x, sight.now[0].depth, room.rules.base, venue.tick, sight.event)
+            _show(x, sight.state.now[0].depth, room.rules.base, venue.tick, sight.event)
             mark = venue.marks[marks]
             mark.ts, mark.bid, mark.ask = ts, touch(x, BUY), touch(x, SELL)
             marks += 1
-            due = on_book(sight.now, sight.markets, sight.slots, sight.latest, 0, ts, sight.event)
+            due = on_book(sight.state, sight.latest, 0, ts, sight.event, sight.shown)
         if due:
             prediction = 0.0
             for i in range(sight.columns.size):
-                sight.values[i] = sight.slots[sight.columns[i]].value
+                sight.values[i] = sight.shown[sight.columns[i], 0]
                 prediction += move_of(sight.bits[i], sight.cells[i], sight.uppers[i], sight.value[i])
             _decide(venue, marks, ts, np.float64(np.float32(prediction)), room)
     _expire(venue, room)

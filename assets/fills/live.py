@@ -18,7 +18,8 @@ from assets.desk import Desk, Market, Trading
 from assets.features.build import Ticks, feed, within
 from assets.features.chosen import desk_indicators, desk_series
 from assets.features.indicators.base import Indicator
-from assets.features.kernel import Feed, prepare, slot_of
+from assets.features.kernel import Feed
+from assets.features.state import prepare
 from assets.fills.inside import FINISHED, SHORT_TAPE, Sight, Venue, trade
 from assets.fills.policy import POLICY, Policy
 from assets.fills.replay import Session, make_rules, outcome_of
@@ -132,9 +133,8 @@ def _sight(around: Surroundings, market: Market, window: "Window") -> tuple[Sigh
     own = [indicator.name for indicator in around.chosen]
     values = np.zeros(len(ready.names), np.float32)
     sight = Sight(
-        state.now, state.markets, state.slots,
-        np.zeros((1 + len(names), 6, LEVELS), np.int64), np.zeros((6, LEVELS), np.int64),
-        np.array([slot_of(state, own.index(name)) for name in ready.names]),
+        state, np.zeros((1 + len(names), 6, LEVELS), np.int64), np.zeros((6, LEVELS), np.int64),
+        np.zeros((len(own), 1), np.float32), np.array([own.index(name) for name in ready.names]),
         values, values.view(np.int32), ready.where.cells, ready.where.uppers, ready.value,
         known.books.start[:-1].copy(), known.tape.start[:-1].copy(),
     )  # fmt: skip

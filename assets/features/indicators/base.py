@@ -26,6 +26,10 @@ CELLS: Final = 16
 
 Array = np.ndarray
 
+part = njit(_nrt=False, error_model="numpy")
+"""How whatever is a part of the one loop is compiled: without counting references, which in a look into a tuple of arrays costs
+more than a step, and without a check of each division for a zero, which the steps make where one can be."""
+
 
 class Book:
     """One market's book: float64 (10,) each, best level first, prices in ticks.
@@ -57,29 +61,13 @@ class Trades:
 
 
 class Market:
-    """What a step sees of a market: its book now, its book at the step before, and the trades between."""
+    """What a step sees of a market: its book now, its book at the row before, and what was traded between the two."""
 
-    now: Book
     before: Book
+    now: Book
     trades: Trades
     last: float
     """Price of the last trade, in ticks; NaN before the first."""
-    tick: float
-    """Price step in 1e-9."""
-    known: int
-    """1 from the first row at which the market has a book."""
-    placed: int
-    """1 while `now` is newer than `before`."""
-    bid: int
-    """Best prices and sizes as they came, prices in 1e-9: those of `now`."""
-    ask: int
-    bid_size: int
-    ask_size: int
-    next_book: int
-    """Where a pass over columns is: the row of the next book event, and of the next trade."""
-    next_trade: int
-    latest: int
-    """In such a pass the row of the book that is to be placed before the next step, -1 for none."""
 
 
 class Slot:
@@ -94,7 +82,6 @@ class Slot:
     levels: int
     memory: Array
     """Float64 (CELLS,), zero at the start of a session."""
-    value: float
     kind: int
     """Place of its class in `CLASSES`."""
     market: int
@@ -104,13 +91,6 @@ class Slot:
     keep_at: int
     """Place of its tau, and of its slow, among the time constants in use."""
     slow_at: int
-
-
-def record(cls: type, levels: int) -> np.dtype:
-    """The record that numba sees for one of the classes above; `levels`: length of its arrays."""
-    kinds = {float: "f8", int: "i8", Array: ("f8", (levels,))}
-    fields = [(name, kinds.get(kind) or record(kind, levels)) for name, kind in cls.__annotations__.items()]
-    return np.dtype([(name, *kind) if isinstance(kind, tuple) else (name, kind) for name, kind in fields], align=True)
 
 
 @dataclass(frozen=True)
@@ -177,7 +157,7 @@ class Indicator:
 
     def __init_subclass__(cls) -> None:
         """Enter the class into `CLASSES`."""
-        cls.compiled = staticmethod(njit(cls._step))
+        cls.compiled = staticmethod(part(cls._step))
         CLASSES.append(cls)
 
     def __post_init__(self) -> None:
@@ -225,28 +205,28 @@ def _seconds(value: float) -> str:
     return f"{value:.0f}s" if value == int(value) else f"{value * 1000:g}ms".replace(".", "_")
 
 
-@njit
+@part
 def remember(mine, cell, keep, flow):  # type: ignore[no-untyped-def]
     """Decayed sum in a cell of the indicator's memory: S <- S * keep + flow; returns S."""
-    left = mine.memory[cell] * keep
-    total = (left if abs(left) > _FADED else 0.0) + flow
+    had = mine.memory[cell]
+    total = (had * keep if abs(had) > _FADED else 0.0) + flow  # what has faded is found while the product is made
     mine.memory[cell] = total
     return total
 
 
-@njit
+@part
 def mid(book):  # type: ignore[no-untyped-def]
     """Middle of the best prices, in ticks."""
     return (book.bid[0] + book.ask[0]) / 2.0
 
 
-@njit
+@part
 def moved(market):  # type: ignore[no-untyped-def]
     """Change of the market's mid since the step before, in ticks."""
     return mid(market.now) - mid(market.before)
 
 
-@njit
+@part
 def imbalance(up, down):  # type: ignore[no-untyped-def]
     """(up - down) / (up + down), from -1 to 1; zero where there is neither."""
     both = up + down

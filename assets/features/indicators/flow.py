@@ -4,12 +4,10 @@ D(x) is the decayed sum of x with `tau`, S(x) that with `slow`: D <- D * exp(-dt
 b, a: best bid and ask; B, A: sizes there; subscript 0: one row before.
 """
 
-from numba import njit
-
-from assets.features.indicators.base import LEVELS, SLOW, TAU, Indicator, Market, Slot, imbalance, moved, remember
+from assets.features.indicators.base import LEVELS, SLOW, TAU, Indicator, Market, Slot, imbalance, moved, part, remember
 
 
-@njit
+@part
 def _order_flow(market, level):  # type: ignore[no-untyped-def]
     now, before = market.now, market.before
     flow = 0.0  # comparisons with the NaN of a missing level are false: no flow where there is nothing to compare
@@ -24,7 +22,7 @@ def _order_flow(market, level):  # type: ignore[no-untyped-def]
     return flow
 
 
-@njit
+@part
 def _usual_touch(market, mine):  # type: ignore[no-untyped-def]
     # Contracts mean little across markets and weeks: told in multiples of what usually stands at the touch. Cells 2 and 3.
     standing = market.now.bid_size[0] + market.now.ask_size[0]
@@ -68,9 +66,9 @@ class DeepOrderFlow(Indicator):
         return remember(mine, 0, mine.keep, flow) / _usual_touch(market, mine)
 
 
-@njit
+@part
 def _sign(change):  # type: ignore[no-untyped-def]
-    return 1.0 if change > 0.0 else -1.0 if change < 0.0 else 0.0
+    return 1.0 * (change > 0.0) - 1.0 * (change < 0.0)  # without a branch: which way a queue goes is anybody's guess
 
 
 class FreshFlow(Indicator):
