@@ -60,6 +60,15 @@ def test_an_order_ahead_that_shrinks_keeps_its_place(hand, quiet):
     assert market.run(40).ahead(order) == 2
 
 
+def test_an_icebergs_refill_goes_to_the_back_of_the_queue_behind_us(hand, quiet):
+    quiet.trade(30, SELL, 100, (1, 5))
+    quiet.records[-1] |= {"action": ord("M"), "size": 5}  # its shown part has traded, and the same order shows five again
+    market = hand.Wire(quiet.trade(31, SELL, 100, unseen=1))
+    order = market.send(0, BUY, 100)
+    assert market.run(30).ahead(order) == 0
+    assert market.run(40).fills == [(31, BUY, 100, 1)]
+
+
 def test_a_trade_gives_us_what_is_left_after_those_ahead(hand, quiet):
     quiet.add(25, BUY, 100, 7, 50).trade(30, SELL, 100, (1, 5), (50, 2))
     market = hand.Wire(quiet)

@@ -9,7 +9,10 @@ from hypothesis import strategies as st
 from assets.desk import Delay, Delays, Trading
 from assets.fills import wire
 from assets.fills.policy import SCORES, TAKE, TOUCH, Policy
-from assets.fills.simulate import simulate
+from assets.fills.queues import QUEUES
+from assets.fills.replay import Replayer, make_rules, make_session
+from assets.fills.simulate import simulate, tables
+from assets.fills.tape import aggregated
 
 BUY, SELL = 1, -1
 MS = 1_000_000
@@ -101,13 +104,15 @@ policies = st.builds(
 )
 
 
-def traded(hand, stream, end, seed, policy, **trading):
+def traded(hand, tape, end, seed, policy, **trading):
     """The session under a random signal that changes every few milliseconds."""
     random = np.random.default_rng(seed + 1)
     at = np.cumsum(random.integers(1, 40, int(end / 20)))
-    ts, signal = hand.signal_of(*zip(at.tolist(), random.normal(0, 1.5, len(at)).tolist(), strict=True))
+    signal = hand.signal_of(*zip(at.tolist(), random.normal(0, 1.5, len(at)).tolist(), strict=True))
+    session, replayer = make_session(tape, *signal, hand.hours), Replayer()
     limits = Trading(**{"max_position": 3, "daily_loss_limit": 40, **trading})
-    return simulate(stream.frame(), ts, signal, market=hand.market, trading=limits, policy=policy, window=hand.hours)
+    outcome = replayer.run(session, policy, make_rules(hand.market, limits, session))
+    return tables(replayer.requests, replayer.fills, session, hand.market, outcome)
 
 
 legs = st.builds(Delay, median_ms=st.floats(0.1, 60), sigma=st.floats(0, 1.5), burst_chance=st.floats(0, 0.3), burst_seconds=st.just(0.5))
@@ -122,7 +127,19 @@ wires = st.one_of(
 @given(seed=st.integers(0, 10_000), policy=policies, wire_of=wires, size=st.integers(1, 3))
 def test_everything_adds_up(hand, seed, policy, wire_of, size):
     stream, end = random_market(hand, seed)
-    made = traded(hand, stream, end, seed, policy, order_size=size, **wire_of)
+    check_that_it_adds_up(traded(hand, stream.tape(), end, seed, policy, order_size=size, **wire_of), stream.frame())
+
+
+@pytest.mark.parametrize("queue", QUEUES)
+@settings(FEW, max_examples=8)
+@given(seed=st.integers(0, 10_000), policy=policies, size=st.integers(1, 3), exponent=st.floats(0.1, 20))
+def test_everything_adds_up_by_every_queue_model_where_nobody_says_whose_contracts_left(hand, queue, seed, policy, size, exponent):
+    stream, end = random_market(hand, seed)
+    limits = {"queue": queue, "queue_exponent": exponent, "order_size": size, "latency_ms": 1.0}
+    check_that_it_adds_up(traded(hand, aggregated(stream.tape()), end, seed, policy, **limits), stream.frame())
+
+
+def check_that_it_adds_up(made, records):
     fills, orders = made.fills, made.orders
     news = orders.filter(kind="new")
 
@@ -157,7 +174,7 @@ def test_everything_adds_up(hand, seed, policy, wire_of, size):
     assert lost.filter((pl.col("end") == "resting") & (pl.col("filled") != pl.col("size"))).height == 0
 
     # Trades and arriving opposite orders give us no more contracts than they had.
-    records = stream.frame().with_columns(gives=pl.col("action").is_in([ord("T"), ord("A"), ord("M")]) * pl.col("size").cast(pl.Int64))
+    records = records.with_columns(gives=pl.col("action").is_in([ord("T"), ord("A"), ord("M")]) * pl.col("size").cast(pl.Int64))
     given = records.group_by("ts_event").agg(pl.col("gives").sum())
     maker = fills.filter(liquidity="maker").group_by("ts_event").agg(pl.col("quantity").sum()).join(given, on="ts_event", how="left")
     assert (maker["quantity"] <= maker["gives"]).all()
@@ -188,13 +205,16 @@ def test_nothing_depends_on_the_future(hand, seed, policy, cut, wire_of):
 
 def test_the_same_session_gives_the_same_bytes(hand):
     stream, end = random_market(hand, 5)
-    first, second = (traded(hand, stream, end, 5, Policy(threshold=0.0)) for _ in range(2))
+    first, second = (traded(hand, stream.tape(), end, 5, Policy(threshold=0.0)) for _ in range(2))
     assert all(getattr(first, table).equals(getattr(second, table)) for table in ("orders", "fills", "equity"))
 
 
-def test_the_random_markets_put_the_simulator_to_work(hand):
+@pytest.mark.parametrize("seen", [lambda tape: tape, aggregated], ids=["orders", "levels"])
+def test_the_random_markets_put_the_simulator_to_work(hand, seen):
     """The laws above would hold in an empty room; these sessions have makers, takers, cancels and races lost."""
-    made = [traded(hand, *random_market(hand, seed), seed, Policy(threshold=0.0, level_weight=-0.2), order_size=2) for seed in range(5)]
+    markets = [(seed, *random_market(hand, seed)) for seed in range(5)]
+    policy = Policy(threshold=0.0, level_weight=-0.2)
+    made = [traded(hand, seen(stream.tape()), end, seed, policy, order_size=2) for seed, stream, end in markets]
     fills, orders = pl.concat([m.fills for m in made]), pl.concat([m.orders for m in made])
     assert set(fills["liquidity"]) == {"maker", "taker"}
     assert {"resting", "filled", "cancelled", "too_late"} <= set(orders["answer"])
