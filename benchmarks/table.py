@@ -43,7 +43,7 @@ def close(name: str, lines: Sequence[Line]) -> None:
     table = Table(*heads, title=f"{name}, {machine()}")
     for row in rows:
         table.add_row(*row)
-    Console().print(table)
+    Console(width=None if sys.stdout.isatty() else 200).print(table)
     body = "\n".join("| " + " | ".join(row) + " |" for row in (heads, ("---",) * len(heads), *rows))
     _keep(name, f"## {name}\nOn {machine()}: `make bench-{name}`.\n\n{body}\n")
     sys.exit(any(line.missed for line in lines))
