@@ -1,11 +1,12 @@
-"""What every floor's Dagster shell has in common: the user's sentence, and the contract held for the record."""
+"""What every floor's Dagster shell has in common: the user's sentence, what a materialisation tells, the contract held for the record."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TypeAlias
 
 import dagster as dg
 import pandera.polars as pa
+import polars as pl
 
 from assets.calendar import Calendar
 from assets.desk import Desk, UserError
@@ -21,6 +22,35 @@ def told() -> Iterator[None]:
         yield
     except UserError as error:
         raise dg.Failure(description=str(error), allow_retries=False) from error
+
+
+_TOLD_ROWS: Final = 40
+"""Rows of a table in an asset's metadata: more is for SQL."""
+
+Figure: TypeAlias = float | str | dg.MetadataValue[Any] | None
+
+
+def result(published: pl.DataFrame | int, table: pl.DataFrame | None = None, **figures: Figure) -> dg.MaterializeResult[Any]:
+    """What a materialisation tells: its rows, figures that the UI draws over partitions, and a table worth looking at.
+
+    Args:
+        published: the table of the asset's name, or its rows.
+        table: what a person would look at first.
+        figures: numbers, words, pictures; what is None is left out.
+    """
+    rows = published if isinstance(published, int) else published.height
+    told = {name: float(value) if isinstance(value, int | float) else value for name, value in figures.items() if value is not None}
+    shown = {"table": markdown(table)} if table is not None and table.height else {}
+    return dg.MaterializeResult(metadata={"dagster/row_count": rows, **told, **shown})
+
+
+def markdown(table: pl.DataFrame) -> dg.MarkdownMetadataValue:
+    """A table as the UI shows it, its first forty rows."""
+    with pl.Config(
+        tbl_formatting="ASCII_MARKDOWN", tbl_hide_column_data_types=True, tbl_hide_dataframe_shape=True, tbl_rows=_TOLD_ROWS, tbl_cols=-1,
+        tbl_width_chars=10_000, fmt_str_lengths=200, float_precision=4, tbl_cell_numeric_alignment="RIGHT",
+    ):  # fmt: skip
+        return dg.MetadataValue.md(str(table.head(_TOLD_ROWS)))
 
 
 def contract_check(

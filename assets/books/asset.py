@@ -4,6 +4,7 @@ import datetime as dt
 from typing import Any, Final
 
 import dagster as dg
+import polars as pl
 
 from assets.books.quality import faults, summary, unaccounted
 from assets.books.rebuild import rebuild
@@ -11,7 +12,7 @@ from assets.books.schema import BookQuality, CleanBooks, Quarantine, Trades
 from assets.calendar import Calendar
 from assets.desk import Desk
 from assets.lake import Lake
-from assets.shell import OWNERS, contract_check, rule_check, told
+from assets.shell import OWNERS, contract_check, result, rule_check, told
 
 CODE_VERSION: Final = "1"
 """Raised when a rule of cleaning changes."""
@@ -44,7 +45,9 @@ def clean_books(desk: Desk, market: str) -> dg.AssetsDefinition:
             lake.write("book_quality", made.quality, BookQuality, **keys)
             # Last: that it is there says that the other three are.
             lake.write("clean_books", made.books, CleanBooks, **keys)
-        return dg.MaterializeResult(metadata=summary(made) if window else {"session": "no session", **summary(made)})
+        figures = summary(made)
+        table = pl.DataFrame({"of the session": [*figures], "count": [float(count) for count in figures.values()]})
+        return result(made.books, table, session=None if window else "no session", **figures)
 
     return asset
 

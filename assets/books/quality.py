@@ -37,4 +37,4 @@ def summary(made: Books) -> dict[str, float | int]:
     """The quality row and the quarantine by reason, as an asset's metadata: no more than a few dozen figures."""
     figures = {name: value for name, value in made.quality.row(0, named=True).items() if value is not None}
     reasons = made.quarantine["reason"].value_counts(sort=True).iter_rows()
-    return {"dagster/row_count": made.books.height, **figures, **{f"quarantine_{reason}": count for reason, count in reasons}}
+    return {**figures, **{f"quarantine_{reason}": count for reason, count in reasons}}

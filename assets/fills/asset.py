@@ -32,7 +32,7 @@ from assets.fills.tune import policy_of, search
 from assets.fills.what_if import what_if as replayed_otherwise
 from assets.fills.window import open_search, read_records, read_traded_session, read_training_sessions
 from assets.lake import Lake
-from assets.shell import OWNERS, contract_check, rule_check, told
+from assets.shell import OWNERS, contract_check, result, rule_check, told
 from assets.ticks.source import SimulatedExchange, open_source
 
 CODE_VERSION: Final = "3"
@@ -72,7 +72,8 @@ def quoting_policy(desk: Desk) -> dg.AssetsDefinition:
             lake.write("policy_variants", others, PolicyVariants, market=market, period=period)
             lake.write("quoting_policy", best, QuotingPolicy, market=market, period=period)
         figures = best.select(pl.selectors.numeric().cast(pl.Float64)).row(0, named=True)
-        return dg.MaterializeResult(metadata={name: value for name, value in figures.items() if value is not None})
+        shown = pl.DataFrame({"setting, or what came of it": [*figures], "value": [*figures.values()]}).drop_nulls()
+        return result(best, shown, **figures)
 
     return asset
 
@@ -117,7 +118,7 @@ def simulated_fills(desk: Desk) -> dg.AssetsDefinition:
             lake.write("orders", traded.orders, Orders, market=market, session=session)
             lake.write("equity", traded.equity, Equity, market=market, session=session)
             lake.write("fills", traded.fills, Fills, market=market, session=session)
-        return dg.MaterializeResult(metadata={**_figures(traded.outcome), **({} if window else {"session": "no session"})})
+        return result(traded.fills, _by_side(traded.fills), **_figures(traded.outcome), session=None if window else "no session")
 
     return asset
 
@@ -167,9 +168,17 @@ def live_log(desk: Desk) -> dg.AssetsDefinition:
                 ).simulation
             lake.write("live_orders", log.orders, LiveOrders, market=market, session=session)
             lake.write("live_fills", log.fills, LiveFills, market=market, session=session)
-        return dg.MaterializeResult(metadata={"session": why_not} if why_not else _figures(log.outcome))
+        return result(log.fills, _by_side(log.fills), **({"session": why_not} if why_not else _figures(log.outcome)))
 
     return asset
+
+
+def _by_side(fills: pl.DataFrame) -> pl.DataFrame:
+    """What was bought and sold, resting and taking; prices and fees in the currency."""
+    side = pl.when(pl.col("side") > 0).then(pl.lit("buy")).otherwise(pl.lit("sell")).alias("side")
+    price = (pl.col("price") * pl.col("quantity")).sum() / pl.col("quantity").sum() / PRICE_UNIT
+    sums = (pl.col("quantity").sum().alias("contracts"), price.alias("mean price"), (pl.col("fee").sum() / PRICE_UNIT).alias("fees"))
+    return fills.group_by(side, "liquidity").agg(pl.len().alias("fills"), *sums).sort("side", "liquidity")
 
 
 def _figures(outcome: Outcome) -> dict[str, float]:
@@ -199,11 +208,11 @@ def policy_ablation(desk: Desk) -> dg.AssetsDefinition:
             traded = read_traded_session(desk, lake, session)
             if traded is None:
                 lake.write("policy_ablation", PolicyAblation.empty(), PolicyAblation, market=market, session=session)
-                return dg.MaterializeResult(metadata={"session": "no session"})
+                return result(0, session="no session")
             chosen = policies_of(lake.read("policy_variants", market=market, period=calendar.period_of(session)))
             table = ablate(traded, chosen, desk.markets[market], desk.trading, seed=session.toordinal())
             lake.write("policy_ablation", table, PolicyAblation, market=market, session=session)
-        return dg.MaterializeResult(metadata={f"net_pnl_{name}": net for name, net in table.select("variant", "net_pnl").iter_rows()})
+        return result(table, table, **{f"net_pnl_{name}": net for name, net in table.select("variant", "net_pnl").iter_rows()})
 
     return asset
 
@@ -230,12 +239,12 @@ def what_if(desk: Desk) -> dg.AssetsDefinition:
             traded = read_traded_session(desk, lake, session)
             if traded is None:
                 lake.write("what_if", WhatIf.empty(), WhatIf, market=market, session=session)
-                return dg.MaterializeResult(metadata={"session": "no session"})
+                return result(0, session="no session")
             policy = policy_of(lake.read("quoting_policy", market=market, period=calendar.period_of(session)))
             table = replayed_otherwise(traded, policy, desk.markets[market], desk.trading)
             lake.write("what_if", table, WhatIf, market=market, session=session)
         nets = table.select(pl.col("setting").str.replace(" ", "_"), "net_pnl").iter_rows()
-        return dg.MaterializeResult(metadata={f"net_pnl_{setting}": net for setting, net in nets})
+        return result(table, table, **{f"net_pnl_{setting}": net for setting, net in nets})
 
     return asset
 

@@ -25,7 +25,7 @@ from assets.reports.schema import PerformanceReport
 from assets.reports.session import SessionTables, session_page
 from assets.reports.statistics import sessions_a_year, weekly_table
 from assets.reports.tables import DeskTables
-from assets.shell import OWNERS, contract_check, told
+from assets.shell import OWNERS, contract_check, result, told
 from assets.ticks.schema import Recording
 
 CODE_VERSION: Final = "2"
@@ -194,14 +194,13 @@ def _report_session(desk: Desk, session: dt.date) -> dg.MaterializeResult:
     keys: Any = {"market": desk.traded, "session": session}
     if Calendar(desk).window(desk.traded, session) is None:
         lake.write("performance_report", PerformanceReport.empty(), PerformanceReport, **keys)
-        return dg.MaterializeResult(metadata={"session": "no session"})
+        return result(0, session="no session")
     # The page first: where there is a row, there is the page that it leads to.
     page, tables, report = write_session_page(desk, session)
     lake.write("performance_report", report, PerformanceReport, **keys)
     row = report.row(0, named=True)
-    figures = {name: float(value) for name, value in row.items() if isinstance(value, int | float)}
-    day = dg.MetadataValue.md(picture(tables.equity, row))
-    return dg.MaterializeResult(metadata={**figures, "page": dg.MetadataValue.path(page), "day": day})
+    figures: dict[str, Any] = {name: value for name, value in row.items() if isinstance(value, int | float)}
+    return result(report, None, **figures, page=dg.MetadataValue.path(page), day=dg.MetadataValue.md(picture(tables.equity, row)))
 
 
 def _desk_metadata(desk: Desk, tables: DeskTables) -> dict[str, dg.MetadataValue | float | int]:

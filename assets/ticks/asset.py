@@ -12,7 +12,7 @@ import polars as pl
 from assets.calendar import Calendar
 from assets.desk import Desk
 from assets.lake import Lake
-from assets.shell import OWNERS, contract_check, rule_check, told
+from assets.shell import OWNERS, contract_check, result, rule_check, told
 from assets.ticks.dbn import stream_records, until_damage
 from assets.ticks.schema import MBO_COLUMNS, RawTicks, Recording, TradingHalts
 from assets.ticks.source import open_source
@@ -53,15 +53,16 @@ def raw_ticks(desk: Desk, market: str) -> dg.AssetsDefinition:
             row = _recording(paths, written.rows, damage)
             lake.write("recording", row, Recording, market=market, session=session)
         vendor = {path.name: _sha256(path) for path in paths}
-        metadata: dict[str, Any] = {
-            "dagster/row_count": written.rows,
-            "records": float(written.rows),
-            "vendor_bytes": float(row["bytes"][0]),
-            "vendor_sha256": dg.MetadataValue.json(vendor),
-            "provenance": desk.provenance,
-            **({"incomplete": damage[0]} if damage else {}),
-        }
-        return dg.MaterializeResult(metadata=metadata if paths else {"session": "no session", **metadata})
+        return result(
+            written.rows,
+            row,
+            session=None if paths else "no session",
+            records=written.rows,
+            vendor_bytes=row["bytes"][0],
+            vendor_sha256=dg.MetadataValue.json(vendor),
+            provenance=desk.provenance,
+            incomplete=damage[0] if damage else None,
+        )
 
     return asset
 

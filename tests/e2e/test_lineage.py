@@ -21,6 +21,7 @@ from assets.lake import Lake
 from pipelines.instance import open_instance
 from pipelines.jobs import market_keys
 from pipelines.lab import run_lab
+from pipelines.layers import LAYERS
 from pipelines.query import query
 from pipelines.run import RunError, run_desk
 
@@ -95,6 +96,20 @@ def test_cash_and_position_follow_from_fills(desk: Desk) -> None:
     assert told.height > 0
     assert told["position"].to_list() == told["told_position"].to_list() == [0] * told.height
     assert told["cash"].to_list() == told["told_cash"].to_list()
+
+
+def test_every_asset_tells_its_rows_and_shows_something_worth_looking_at(desk: Desk) -> None:
+    with open_instance(desk) as instance:
+        for asset in {layer.asset for layer in LAYERS.values()}:
+            event = instance.get_latest_materialization_event(dg.AssetKey([desk.traded, asset]))
+            assert event, asset
+            assert event.asset_materialization, asset
+            told, partition = event.asset_materialization.metadata, event.asset_materialization.partition
+            assert any(isinstance(value, dg.MarkdownMetadataValue) for value in told.values()), asset
+            assert all(isinstance(value, dg.FloatMetadataValue) for name, value in told.items() if name.startswith(("net_pnl", "r2")))
+            if asset in LAYERS:
+                published = Lake(desk.lake).read(asset, **{"market": desk.traded, LAYERS[asset].key: partition})
+                assert told["dagster/row_count"].value == published.height, asset
 
 
 def test_a_second_run_makes_nothing_and_changes_nothing(desk_file: Path, desk: Desk) -> None:

@@ -15,7 +15,7 @@ from assets.fills.truth.schema import QueueFidelity, QueueFit, ReconciledOrders,
 from assets.fills.truth.shadow import FITTED, fidelity, fit_exponent
 from assets.fills.window import read_records
 from assets.lake import Lake
-from assets.shell import OWNERS, contract_check, told
+from assets.shell import OWNERS, contract_check, result, told
 
 CODE_VERSION: Final = "1"
 """Raised when a measurement changes."""
@@ -51,11 +51,9 @@ def queue_fidelity(desk: Desk) -> dg.AssetsDefinition:
                     why_not = "no order joined near the touch"
             lake.write("queue_fidelity", table, QueueFidelity, market=market, session=session)
         if table.is_empty():
-            return dg.MaterializeResult(metadata={"session": why_not})
+            return result(0, session=why_not)
         right = table.filter(~pl.col("queue").is_in(FITTED)).select("queue", "told_right").iter_rows()
-        return dg.MaterializeResult(
-            metadata={"orders": float(table["orders"][0]), **{f"told_right_{queue}": share for queue, share in right}}
-        )
+        return result(table, table, orders=table["orders"][0], **{f"told_right_{queue}": share for queue, share in right})
 
     return asset
 
@@ -82,7 +80,7 @@ def queue_fit(desk: Desk) -> dg.AssetsDefinition:
             measured = pl.concat([lake.read("queue_fidelity", market=market, session=day) for day in days])
             table = fit_exponent(measured) if measured.height else QueueFit.empty()
             lake.write("queue_fit", table, QueueFit, market=market, period=period)
-        return dg.MaterializeResult(metadata={f"exponent_{queue}": n for queue, n in table.select("queue", "exponent").iter_rows()})
+        return result(table, table, **{f"exponent_{queue}": n for queue, n in table.select("queue", "exponent").iter_rows()})
 
     return asset
 
@@ -116,9 +114,9 @@ def reconciliation(desk: Desk) -> dg.AssetsDefinition:
             lake.write("reconciled_orders", orders, ReconciledOrders, market=market, session=session)
             lake.write("reconciliation", rows, Reconciliation, market=market, session=session)
         if rows.is_empty():
-            return dg.MaterializeResult(metadata={"session": "no live orders"})
+            return result(0, session="no live orders")
         names = ("orders", "filled_log", "filled_replay", "missed", "imagined", "pnl_log", "pnl_replay")
-        return dg.MaterializeResult(metadata={name: float(rows[name][0]) for name in names})
+        return result(rows, rows, **{name: rows[name][0] for name in names})
 
     return asset
 
