@@ -19,6 +19,7 @@ from assets.fills.schema import (
     Fills,
     LiveFills,
     LiveOrders,
+    LiveTicks,
     Orders,
     PolicyAblation,
     PolicyVariants,
@@ -35,7 +36,7 @@ from assets.lake import Lake
 from assets.shell import OWNERS, contract_check, result, rule_check, told
 from assets.ticks.source import SimulatedExchange, open_source
 
-CODE_VERSION: Final = "3"
+CODE_VERSION: Final = "4"
 """Raised when a rule of the exchange, the policy or the search changes."""
 
 
@@ -131,7 +132,7 @@ def live_log(desk: Desk) -> dg.AssetsDefinition:
         key=[market, "live_log"],
         group_name="fills",
         description="Orders and fills of a session traded inside the simulated exchange's own matching engine: our orders queue, fill "
-        "and move its market. What a broker's log would hold, for the replay to be held against.",
+        "and move its market. What a broker's log would hold, for the replay to be held against, with that market's records.",
         kinds={"numba", "polars"},
         owners=OWNERS,
         tags={"market": market, "layer": "fills"},
@@ -149,6 +150,7 @@ def live_log(desk: Desk) -> dg.AssetsDefinition:
         session = dt.date.fromisoformat(context.partition_key)
         with told():
             window, source, period, log = calendar.window(market, session), open_source(desk), calendar.period_of(session), nothing()
+            ticks = LiveTicks.empty()
             model = traded(lake.read("model_choice", market=market, period=period))
             why_not = None
             if window is None:
@@ -158,14 +160,16 @@ def live_log(desk: Desk) -> dg.AssetsDefinition:
             elif model != CURVES:
                 why_not = f"the period trades {model}: inside the engine only curves are computed event by event"
             else:
-                log = trade_live(
+                live = trade_live(
                     source.course(session, window),
                     read_surroundings(desk, lake, session, period),
                     market=desk.markets[market],
                     trading=desk.trading,
                     policy=policy_of(lake.read("quoting_policy", market=market, period=period)),
                     window=window,
-                ).simulation
+                )
+                log, ticks = live.simulation, live.ticks
+            lake.write_parts("live_ticks", [ticks], LiveTicks, market=market, session=session)
             lake.write("live_orders", log.orders, LiveOrders, market=market, session=session)
             lake.write("live_fills", log.fills, LiveFills, market=market, session=session)
         return result(log.fills, _by_side(log.fills), **({"session": why_not} if why_not else _figures(log.outcome)))
@@ -263,6 +267,7 @@ def checks(desk: Desk, market: str) -> list[dg.AssetChecksDefinition]:
         contract_check(desk, market, "equity", Equity, "traded", asset="simulated_fills"),
         contract_check(desk, market, "live_orders", LiveOrders, "traded", asset="live_log"),
         contract_check(desk, market, "live_fills", LiveFills, "traded", asset="live_log"),
+        contract_check(desk, market, "live_ticks", LiveTicks, "traded", asset="live_log"),
         _account_check(desk, market, "simulated_fills", "orders", "fills"),
         _account_check(desk, market, "live_log", "live_orders", "live_fills"),
     ]

@@ -1,7 +1,8 @@
 """The live log: a session traded inside the simulated exchange, as the tables that a broker's log would fill.
 
 The market of a live session is not the recorded one: it has had us in it (`inside.py`). It comes of the same draws, and
-is the recorded one, byte for byte, until our first order reaches the engine.
+is the recorded one, byte for byte, until our first order reaches the engine. So the log is replayed on the records of
+that market, with our own orders taken out of them: what a recorder would have kept, to whom they are nobody's.
 """
 
 import datetime as dt
@@ -28,8 +29,9 @@ from assets.fills.simulate import Simulation, tables
 from assets.fills.tape import Tape
 from assets.fills.wire import FILL, ORDER, REQUEST, STATE, Room
 from assets.lake import Lake
-from assets.ticks.exchange import Course
-from assets.ticks.exchange.engine import Exchange
+from assets.ticks.dbn import to_frame
+from assets.ticks.exchange import Course, captured
+from assets.ticks.exchange.engine import F_LAST, NOBODY, ROWS, Exchange
 from assets.ticks.exchange.flow import FLOW
 
 if TYPE_CHECKING:
@@ -37,6 +39,8 @@ if TYPE_CHECKING:
 
 _FIRST_LOG: Final = 1 << 14
 """Requests that a log has room for at first; it is doubled, and the session traded anew, when they do not suffice."""
+
+_TRADE, _FILL = ord("T"), ord("F")
 
 
 @dataclass(frozen=True)
@@ -77,6 +81,8 @@ class Live:
     exchange: Exchange
     marks: np.ndarray
     """ROW records: time and the best prices without ours, after each event of the market."""
+    ticks: pl.DataFrame
+    """The market's records without our orders, in the columns of `raw_ticks`."""
 
 
 def trade_live(course: Course, around: Surroundings, *, market: Market, trading: Trading, policy: Policy, window: "Window") -> Live:
@@ -92,6 +98,7 @@ def trade_live(course: Course, around: Surroundings, *, market: Market, trading:
     rows, places = course.rows, _FIRST_LOG
     while True:
         exchange, random = course.opened(rows)
+        snapshot = int(exchange.state[ROWS])
         marks = np.zeros(rows, ROW)
         tape = Tape(marks, course.start + course.low, exchange.head.size)
         nothing = np.empty(0, np.int64)
@@ -119,7 +126,27 @@ def trade_live(course: Course, around: Surroundings, *, market: Market, trading:
     session = Session(tape, nothing, nothing.astype(np.float64), window)
     outcome = outcome_of(state[0], tape, market.tick_value)
     sent, filled = int(state["sent"][0]), int(state["fills"][0])
-    return Live(tables(room.requests[:sent], room.fills[:filled], session, market, outcome), exchange, tape.rows)
+    log = tables(room.requests[:sent], room.fills[:filled], session, market, outcome)
+    return Live(log, exchange, tape.rows, _ticks(exchange, snapshot, course, window))
+
+
+def _ticks(exchange: Exchange, snapshot: int, course: Course, window: "Window") -> pl.DataFrame:
+    """The session's records without our orders.
+
+    A trade that met an order of ours stays, of its full size. A trade of our own goes, and the contracts that it took
+    leave their queues as if cancelled, a nanosecond later: a replay that sends our order again still finds them.
+    """
+    written = exchange.tape[: exchange.state[ROWS]]
+    ours, action = exchange.owner[written["order_id"].astype(np.int64)] != NOBODY, written["action"]
+    ends = written["flags"] & F_LAST > 0
+    event: np.ndarray = np.cumsum(ends) - ends
+    taken = np.isin(event, event[ours & (action == _TRADE)])
+    kept = np.flatnonzero(~(taken & np.isin(action, (_TRADE, _FILL))) & ~(ours & (action != _TRADE)))
+    records = written[kept]
+    records["flags"][np.diff(event[kept], append=-1) != 0] |= F_LAST
+    ticks = captured(records, snapshot, course, window.open_ns, window.close_ns)
+    ticks["ts_event"][1:] += taken[kept[: len(ticks) - 1]]
+    return to_frame(ticks)
 
 
 def _sight(around: Surroundings, market: Market, window: "Window") -> tuple[Sight, Feed]:

@@ -9,6 +9,7 @@ import pandera.polars as pa
 import polars as pl
 
 from assets.fills.queues import QUEUES
+from assets.ticks.schema import RawTicks
 
 VARIANTS: Final = (
     "full",
@@ -89,6 +90,13 @@ class LiveFills(Fills):
     """
 
     ts_event: pl.Int64 = pa.Field(description="The exchange's stamp of the event")
+
+
+class LiveTicks(RawTicks):
+    """`live_ticks`: the market of a live session, one row a record as a recorder would have kept it, our own orders taken out.
+
+    Columns as in `raw_ticks`. A trade that met an order of ours keeps its size; contracts that we took leave as cancels.
+    """
 
 
 class Equity(pa.DataFrameModel):

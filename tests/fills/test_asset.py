@@ -18,7 +18,7 @@ from assets.features.chosen import desk_indicators
 from assets.features.schema import FeatureTable
 from assets.fills import asset, window
 from assets.fills.account import faults
-from assets.fills.schema import VARIANTS, LiveFills, LiveOrders
+from assets.fills.schema import VARIANTS, LiveFills, LiveOrders, LiveTicks
 from assets.fills.truth import asset as truth
 from assets.fills.what_if import LATENCIES
 from assets.lake import Lake
@@ -168,6 +168,7 @@ def test_a_live_log_that_the_replay_made_is_reconciled_without_a_difference(desk
     run(asset.simulated_fills(desk), PERIOD)
     for live, table, contract in (("live_orders", "orders", LiveOrders), ("live_fills", "fills", LiveFills)):
         lake.write(live, lake.read(table, market="FLW", session=PERIOD), contract, market="FLW", session=PERIOD)
+    lake.write("live_ticks", window.read_records(lake, "FLW", PERIOD), LiveTicks, market="FLW", session=PERIOD)
     mine = [check for check in truth.checks(desk, "FLW") if check.check_key.asset_key.path[-1] == "reconciliation"]
     result = run(truth.reconciliation(desk), PERIOD, mine)
     assert [evaluation.passed for evaluation in result.get_asset_check_evaluations()] == [True, True]

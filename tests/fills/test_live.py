@@ -19,6 +19,9 @@ from assets.fills.account import faults
 from assets.fills.live import Live, Surroundings, trade_live
 from assets.fills.policy import Policy
 from assets.fills.simulate import Simulation, simulate
+from assets.fills.tape import make_tape
+from assets.fills.truth.log import log_of
+from assets.fills.truth.reconcile import Setting, calibrate, reconcile
 from assets.ticks.dbn import to_frame
 from assets.ticks.exchange import Instrument, courses
 from assets.ticks.exchange import simulate as simulate_exchange
@@ -74,13 +77,36 @@ def records(session: Live) -> np.ndarray:
 def test_an_agent_that_sends_nothing_leaves_every_record_as_it_was(recorded):
     silent = live(recorded, Policy(threshold=1e9))
     assert silent.simulation.orders.is_empty()
-    made, raw = records(silent), recorded.raw[1 : 1 + len(records(silent))]
-    assert len(made) - len(raw) < 20, "events that were not captured before the close"
-    made = made[: len(raw)]
-    for column in ("size", "action", "side"):
-        assert (made[column] == raw[column].to_numpy()).all()
-    assert (np.diff(made["price"]) * MARKET.tick == np.diff(raw["price"].to_numpy())).all()
-    assert set(raw["ts_event"].to_list()[1_000:]) <= set(silent.marks["ts"].tolist())
+    assert silent.ticks.drop("ts_in_delta").equals(recorded.raw.drop("ts_in_delta"))
+    assert set(recorded.raw["ts_event"].to_list()[1_000:]) <= set(silent.marks["ts"].tolist())
+
+
+def test_the_log_is_replayed_fill_for_fill_on_the_market_it_was_traded_in_and_on_no_other(session, recorded):
+    log = log_of(session.simulation.orders, session.simulation.fills)
+    told, orders = reconcile(log, make_tape(session.ticks, MARKET), HOURS, MARKET, TRADING)
+    own, other = told.row(0, named=True), reconcile(log, make_tape(recorded.raw, MARKET), HOURS, MARKET, TRADING)[0].row(0, named=True)
+    assert own["filled_log"] > 100
+    assert (own["missed"], own["imagined"], own["pnl_replay"]) == (0, 0, own["pnl_log"])
+    assert orders["ts_fill_replay"].equals(orders["ts_fill_log"])
+    assert other["missed"] + other["imagined"] > 100
+    assert calibrate(told) == Setting(TRADING.latency_ms, "exact", 1.0)
+
+
+def test_its_records_have_no_order_of_ours_and_their_touch_is_the_one_that_the_policy_saw(session):
+    owner = session.exchange.owner
+    first = int(session.ticks["order_id"][1])
+    resting = session.ticks.filter(pl.col("action").is_in([ord(code) for code in "ACMF"]))
+    assert (owner[(resting["order_id"] - first).to_numpy().astype(np.int64)] == NOBODY).all()
+    rebuilt = rebuild(session.ticks)
+    assert rebuilt.quarantine.is_empty()
+    marks = pl.DataFrame({"ts_event": session.marks["ts"] + 1, "bid": session.marks["bid"], "ask": session.marks["ask"]})
+    ends = session.ticks["ts_event"][-1]
+    seen = marks.group_by("ts_event").last().sort("ts_event").filter(pl.col("ts_event") < ends).join_asof(
+        rebuilt.books.select("ts_event", "bid_px_00", "ask_px_00"), on="ts_event"
+    )  # fmt: skip
+    off = (seen["bid_px_00"] // MARKET.tick - seen["bid"], seen["ask_px_00"] // MARKET.tick - seen["ask"])
+    assert seen.height > 1_000
+    assert off[0].unique().to_list() == off[1].unique().to_list() == [off[0][0]]
 
 
 @pytest.mark.parametrize("threshold", [-0.6, 0.2, 0.5])

@@ -37,7 +37,7 @@ LINEAGE = {
     "FLW/what_if": ["FLW/clean_books", "FLW/predictions", "FLW/quoting_policy", "FLW/raw_ticks"],
     "FLW/queue_fidelity": ["FLW/clean_books", "FLW/raw_ticks"],
     "FLW/queue_fit": ["FLW/queue_fidelity"],
-    "FLW/reconciliation": ["FLW/clean_books", "FLW/live_log", "FLW/raw_ticks"],
+    "FLW/reconciliation": ["FLW/live_log"],
     "FLW/simulated_fills": ["FLW/clean_books", "FLW/predictions", "FLW/quoting_policy", "FLW/raw_ticks"],
 }
 

@@ -17,7 +17,7 @@ from assets.fills.window import read_records
 from assets.lake import Lake
 from assets.shell import OWNERS, contract_check, result, told
 
-CODE_VERSION: Final = "1"
+CODE_VERSION: Final = "2"
 """Raised when a measurement changes."""
 
 
@@ -92,14 +92,14 @@ def reconciliation(desk: Desk) -> dg.AssetsDefinition:
     @dg.asset(
         key=[market, "reconciliation"],
         group_name="fills",
-        description="The live log's orders replayed on the recorded session, order by order: fills missed and imagined, times, prices, and "
-        "how the P&L differs; under the desk's own delay and queue and under others.",
+        description="The live log's orders replayed on the market they were traded in, order by order: fills missed and imagined, times, "
+        "prices, and how the P&L differs; under the desk's own delay and queue and under others.",
         kinds={"numba", "scipy"},
         owners=OWNERS,
         tags={"market": market, "layer": "fills"},
         code_version=CODE_VERSION,
         partitions_def=calendar.traded_partitions,
-        deps=[dg.AssetKey([market, layer]) for layer in ("raw_ticks", "clean_books", "live_log")],
+        deps=[dg.AssetKey([market, "live_log"])],
     )
     def asset(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         session = dt.date.fromisoformat(context.partition_key)
@@ -108,7 +108,7 @@ def reconciliation(desk: Desk) -> dg.AssetsDefinition:
             sent, filled = (lake.read(table, market=market, session=session) for table in ("live_orders", "live_fills"))
             rows, orders = Reconciliation.empty(), ReconciledOrders.empty()
             if window is not None and sent.height:
-                tape = make_tape(read_records(lake, market, session), desk.markets[market])
+                tape = make_tape(lake.read("live_ticks", market=market, session=session), desk.markets[market])
                 found = reconcile(log_of(sent, filled), tape, window, desk.markets[market], desk.trading)
                 rows, orders = found if found[0].height else (rows, orders)
             lake.write("reconciled_orders", orders, ReconciledOrders, market=market, session=session)

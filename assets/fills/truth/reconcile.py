@@ -260,4 +260,4 @@ def _summary(orders: pl.DataFrame) -> dict[str, Any]:
 
 def _distance(one: pl.Series, other: pl.Series) -> float | None:
     """Kolmogorov and Smirnov's: the greatest distance of the two distribution functions; null where one has no values."""
-    return float(ks_2samp(one.to_numpy(), other.to_numpy()).statistic) if len(one) and len(other) else None
+    return float(ks_2samp(one.to_numpy(), other.to_numpy(), method="asymp").statistic) if len(one) and len(other) else None

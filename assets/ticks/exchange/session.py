@@ -3,7 +3,7 @@
 import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Final
 
 import numpy as np
 
@@ -95,6 +95,8 @@ class Course:
     """Price of the opening bid, ticks."""
     rng: np.random.Generator
     """For what is drawn after the trading: the capture."""
+    first_id: int
+    """Order id of the exchange's first slot."""
     rows: int
     """Records that a tape should have room for at first; it is doubled, and the session run anew, when they do not suffice."""
 
@@ -135,7 +137,7 @@ def courses(
         rates = flow.Rates(alpha * own.information, *(getattr(own, name) for name in flow.Rates._fields[1:]))
         random = rng.integers(0, 2**63, 1, dtype=np.uint64)
         start = _START_TICKS + round(_NIGHT_TICKS * float(_night_moves(seed, day, instrument.number).sum()))
-        out.append(Course(instrument, clock, steps, rates, random, start, rng, events + events // 4 + 3 * ROW_MARGIN))
+        out.append(Course(instrument, clock, steps, rates, random, start, rng, (day << 32) + 1, events + events // 4 + 3 * ROW_MARGIN))
     return out
 
 
@@ -156,39 +158,33 @@ def simulate(
     Returns:
         One `Simulated` a market, in the order given.
     """
-    out = []
-    for course in courses(seed, session, instruments, open_ns=open_ns, close_ns=close_ns, events=events, alpha=alpha):
-        records = _captured(_trade(course), course, open_ns, close_ns)
-        records["order_id"][1:] += np.uint64((session.toordinal() << 32) + 1)
-        out.append(Simulated(records, _truth(course, open_ns)))
-    return out
+    made = courses(seed, session, instruments, open_ns=open_ns, close_ns=close_ns, events=events, alpha=alpha)
+    return [Simulated(captured(*_trade(course), course, open_ns, close_ns), _truth(course, open_ns)) for course in made]
 
 
-class _Tape(NamedTuple):
-    """What the matching engine wrote. Times are the exchange's clock, prices ticks from the first bid, orders slots."""
-
-    records: np.ndarray
-    snapshot: int
-    """Records of the opening book, which stand first."""
-
-
-def _trade(course: Course) -> _Tape:
-    """Run the flow on a tape that turns out long enough; a longer tape gives the same records."""
+def _trade(course: Course) -> tuple[np.ndarray, int]:
+    """The records of a session and how many of them opened the book, on a tape that turns out long enough."""
     path, rows = course.path, course.rows
     while True:
         exchange, random = course.opened(rows)
         snapshot, state = int(exchange.state[ROWS]), np.zeros(1, flow.FLOW)[0]
         if flow.run(exchange, state, random, course.rates, path, course.clock.length):
-            records = exchange.tape[: exchange.state[ROWS]].copy()
-            records["price"] += course.low
-            return _Tape(records, snapshot)
+            return exchange.tape[: exchange.state[ROWS]], snapshot
         rows *= 2
 
 
-def _captured(tape: _Tape, course: Course, open_ns: int, close_ns: int) -> np.ndarray:
-    """The tape as a vendor would have it: UTC stamps, prices in 1e-9, the opening book as a snapshot behind a clear."""
-    records, snapshot = tape.records, tape.snapshot
-    records["price"] = (records["price"] + course.start) * course.instrument.tick
+def captured(written: np.ndarray, snapshot: int, course: Course, open_ns: int, close_ns: int) -> np.ndarray:
+    """What the engine wrote as a vendor would have it: UTC stamps, prices in 1e-9, the opening book as a snapshot behind a clear.
+
+    Args:
+        written: MBO records of a whole session or some of them; times are the exchange's clock, prices levels, orders slots.
+        snapshot: how many of them, in front, are the opening book.
+        course: of the session; its `rng` is drawn from.
+        open_ns, close_ns: the session, UTC nanoseconds.
+    """
+    records = written.copy()
+    records["price"] = (records["price"] + course.low + course.start) * course.instrument.tick
+    records["order_id"] += np.uint64(course.first_id)
     live = records[snapshot:]
     live["ts_event"] = open_ns + np.rint(1e9 * course.clock.to_wall(live["ts_event"] / 1e9)).astype(np.uint64)
     _stamp(live, course.rng)
