@@ -34,7 +34,7 @@ from assets.fills.schema import (
     TuningTrials,
     WhatIf,
 )
-from assets.fills.truth.schema import QueueFidelity, QueueFit, ReconciledOrders, Reconciliation
+from assets.fills.truth.schema import QueueFit, ReconciledOrders, Reconciliation, ShadowOrders
 from assets.fills.truth.shadow import MODELS, fit_exponent
 from assets.fills.tune import Search, policy_of
 from assets.fills.what_if import LATENCIES
@@ -86,11 +86,11 @@ def plausible(contract: type[pa.DataFrameModel], rows: int, **given: Any) -> pl.
     return pl.DataFrame(columns)
 
 
-def _queue_fidelity(random: np.random.Generator) -> pl.DataFrame:
+def _shadow_orders(random: np.random.Generator) -> pl.DataFrame:
     n, orders = len(MODELS), 10_000
     missed, imagined = random.integers(0, 300, (2, n))
     return plausible(
-        QueueFidelity, n, queue=[QUEUES[model.queue] for model in MODELS],
+        ShadowOrders, n, queue=[QUEUES[model.queue] for model in MODELS],
         exponent=[model.exponent for model in MODELS],
         orders=[orders] * n, filled=[3_000] * n, filled_estimated=3_000 - missed + imagined, missed=missed, imagined=imagined,
         told_right=1 - (missed + imagined) / orders,
@@ -148,7 +148,7 @@ def make_lake(desk: Desk, sessions: Sequence[dt.date], size: Size = Size(), *, l
         lake.write("what_if", _what_if(random), WhatIf, **keys)
         lake.write("reconciliation", plausible(Reconciliation, 1), Reconciliation, **keys)
         lake.write("reconciled_orders", plausible(ReconciledOrders, 4), ReconciledOrders, **keys)
-        lake.write("queue_fidelity", _queue_fidelity(random), QueueFidelity, **keys)
+        lake.write("shadow_orders", _shadow_orders(random), ShadowOrders, **keys)
         quality = {"records": [size.ticks], "events": [size.ticks], "quarantined": [2], "front_share": [1.0]}
         told = {"book_quality": (1, quality), "quarantine": (2, {}), "recording": (1, {"records": [size.ticks], "damage": [None]})}
         for market in desk.all_markets:
@@ -282,7 +282,7 @@ def _write_models(desk: Desk, lake: Lake, period: dt.date) -> None:
     lake.write("quoting_policy", chosen, QuotingPolicy, **keys)
     played = variants(tried, policy_of(chosen), desk.markets[desk.traded], lambda policies: [outcomes[0]] * len(policies))
     lake.write("policy_variants", played, PolicyVariants, **keys)
-    measured = pl.concat([_queue_fidelity(random) for _ in range(2)])
+    measured = pl.concat([_shadow_orders(random) for _ in range(2)])
     lake.write("queue_fit", fit_exponent(measured), QueueFit, **keys)
     names, scores = ["zero", "ridge", "curves", "gradient_boosting"], np.append(0.0, random.uniform(-0.01, 0.05, 3))
     marks = {name: [model == "curves" for model in names] for name in ("champion", "traded")}

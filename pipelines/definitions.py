@@ -50,7 +50,7 @@ def _definitions(desk: Desk) -> dg.Definitions:
         fills.live_log(desk),
         fills.policy_ablation(desk),
         fills.what_if(desk),
-        truth.queue_fidelity(desk),
+        truth.shadow_orders(desk),
         truth.queue_fit(desk),
         truth.reconciliation(desk),
         reports.performance_report(desk),

@@ -19,7 +19,7 @@ import dagster as dg
 from assets.calendar import Calendar
 from assets.desk import Desk
 
-RECORDED: Final = ("feature_table", "queue_fidelity", "curve_statistics")
+RECORDED: Final = ("feature_table", "shadow_orders", "curve_statistics")
 TRADED: Final = ("predictions", "simulated_fills", "live_log", "reconciliation", "policy_ablation", "what_if", "performance_report")
 TRAINED: Final = ("indicator_scores", "curve_model", "model_choice", "quoting_policy", "queue_fit")
 SCORED: Final = ("model_scores",)

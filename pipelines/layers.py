@@ -41,7 +41,7 @@ from assets.fills.schema import (
     TuningTrials,
     WhatIf,
 )
-from assets.fills.truth.schema import QueueFidelity, QueueFit, ReconciledOrders, Reconciliation
+from assets.fills.truth.schema import QueueFit, ReconciledOrders, Reconciliation, ShadowOrders
 from assets.reports.schema import PerformanceReport
 from assets.ticks.schema import RawTicks, Recording, TradingHalts
 
@@ -118,7 +118,7 @@ LAYERS: Final[Mapping[str, Layer]] = {
         Layer("live_ticks", LiveTicks, "session", "live_log", big=True),
         Layer("live_orders", LiveOrders, "session", "live_log", big=True),
         Layer("live_fills", LiveFills, "session", "live_log"),
-        Layer("queue_fidelity", QueueFidelity, "session", "queue_fidelity"),
+        Layer("shadow_orders", ShadowOrders, "session", "shadow_orders"),
         Layer("queue_fit", QueueFit, "period", "queue_fit"),
         Layer("reconciliation", Reconciliation, "session", "reconciliation"),
         Layer("reconciled_orders", ReconciledOrders, "session", "reconciliation", big=True),

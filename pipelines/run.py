@@ -134,7 +134,7 @@ FLOOR_OF: Final = {
     "live_log": "fills",
     "policy_ablation": "fills",
     "what_if": "fills",
-    "queue_fidelity": "fills",
+    "shadow_orders": "fills",
     "queue_fit": "fills",
     "reconciliation": "fills",
     "performance_report": "reports",

@@ -142,11 +142,11 @@ def test_the_session_is_replayed_under_every_assumption(desk, lake):
 
 
 def test_shadow_orders_of_each_session_are_asked_and_an_exponent_fitted_on_the_window(desk, lake):
-    mine = [check for check in truth.checks(desk, "FLW") if check.check_key.asset_key.path[-1] == "queue_fidelity"]
+    mine = [check for check in truth.checks(desk, "FLW") if check.check_key.asset_key.path[-1] == "shadow_orders"]
     for session in Calendar(desk).training_sessions(PERIOD):
-        result = run(truth.queue_fidelity(desk), session, mine)
+        result = run(truth.shadow_orders(desk), session, mine)
         assert [evaluation.passed for evaluation in result.get_asset_check_evaluations()] == [True]
-    asked = lake.read("queue_fidelity", market="FLW", session=FIRST)
+    asked = lake.read("shadow_orders", market="FLW", session=FIRST)
     run(truth.queue_fit(desk), PERIOD)
     fitted = lake.read("queue_fit", market="FLW", period=PERIOD)
     assert fitted["queue"].to_list() == ["power", "share"]
@@ -157,7 +157,7 @@ def test_shadow_orders_of_each_session_are_asked_and_an_exponent_fitted_on_the_w
 def test_levels_without_order_ids_leave_nothing_to_ask_and_no_exponent(desk, lake, monkeypatch):
     monkeypatch.setattr(truth, "read_records", lambda *_: window.read_records(*_).drop("order_id"))
     for session in Calendar(desk).training_sessions(PERIOD):
-        told = run(truth.queue_fidelity(desk), session).asset_materializations_for_node("FLW__queue_fidelity")[0].metadata
+        told = run(truth.shadow_orders(desk), session).asset_materializations_for_node("FLW__shadow_orders")[0].metadata
         assert told["session"].value.startswith("no order ids")
     run(truth.queue_fit(desk), PERIOD)
     assert lake.read("queue_fit", market="FLW", period=PERIOD).is_empty()

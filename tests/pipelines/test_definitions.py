@@ -35,8 +35,8 @@ LINEAGE = {
     "FLW/live_log": ["FLW/curve_model", "FLW/model_choice", "FLW/quoting_policy", "LDR/clean_books"],
     "FLW/policy_ablation": ["FLW/clean_books", "FLW/predictions", "FLW/quoting_policy", "FLW/raw_ticks"],
     "FLW/what_if": ["FLW/clean_books", "FLW/predictions", "FLW/quoting_policy", "FLW/raw_ticks"],
-    "FLW/queue_fidelity": ["FLW/clean_books", "FLW/raw_ticks"],
-    "FLW/queue_fit": ["FLW/queue_fidelity"],
+    "FLW/shadow_orders": ["FLW/clean_books", "FLW/raw_ticks"],
+    "FLW/queue_fit": ["FLW/shadow_orders"],
     "FLW/reconciliation": ["FLW/live_log"],
     "FLW/simulated_fills": ["FLW/clean_books", "FLW/predictions", "FLW/quoting_policy", "FLW/raw_ticks"],
 }

@@ -75,7 +75,7 @@ def test_the_marts_are_there(project: Project) -> None:
     of_trading = {"live_against_replay", "fill_quality", "markouts", "latency_profile", "tuning_trials_ranked"}
     of_policy = {"policy_ablation_intervals", "variant_returns", "markouts_by_score"}
     of_models_and_data = {"model_comparison", "indicator_leaderboard", "curve_drift", "data_quality"}
-    of_truth = {"queue_fit_tested"}
+    of_truth = {"queue_fidelity", "pnl_by_assumption"}
     assert marts == of_results | of_trading | of_policy | of_models_and_data | of_truth
 
 

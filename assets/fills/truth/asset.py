@@ -11,7 +11,7 @@ from assets.desk import Desk
 from assets.fills.tape import make_tape
 from assets.fills.truth.log import log_of
 from assets.fills.truth.reconcile import reconcile
-from assets.fills.truth.schema import QueueFidelity, QueueFit, ReconciledOrders, Reconciliation
+from assets.fills.truth.schema import QueueFit, ReconciledOrders, Reconciliation, ShadowOrders
 from assets.fills.truth.shadow import FITTED, fidelity, fit_exponent
 from assets.fills.window import read_records
 from assets.lake import Lake
@@ -21,12 +21,12 @@ CODE_VERSION: Final = "2"
 """Raised when a measurement changes."""
 
 
-def queue_fidelity(desk: Desk) -> dg.AssetsDefinition:
+def shadow_orders(desk: Desk) -> dg.AssetsDefinition:
     """Each session's real orders as questions to the queue models."""
     market, calendar, lake = desk.traded, Calendar(desk), Lake(desk.lake)
 
     @dg.asset(
-        key=[market, "queue_fidelity"],
+        key=[market, "shadow_orders"],
         group_name="fills",
         description="Shadow orders: real resting orders, their identity hidden; when would each have filled, by levels and trades alone? "
         "Each queue model's answers beside what became of them.",
@@ -41,7 +41,7 @@ def queue_fidelity(desk: Desk) -> dg.AssetsDefinition:
         session = dt.date.fromisoformat(context.partition_key)
         with told():
             window = calendar.window(market, session)
-            table, why_not = QueueFidelity.empty(), "no session"
+            table, why_not = ShadowOrders.empty(), "no session"
             if window is not None:
                 records = read_records(lake, market, session)
                 why_not = "no order ids: nothing is known to ask about"
@@ -49,7 +49,7 @@ def queue_fidelity(desk: Desk) -> dg.AssetsDefinition:
                     asked = fidelity(make_tape(records, desk.markets[market]), window)
                     table = asked if asked.height else table
                     why_not = "no order joined near the touch"
-            lake.write("queue_fidelity", table, QueueFidelity, market=market, session=session)
+            lake.write("shadow_orders", table, ShadowOrders, market=market, session=session)
         if table.is_empty():
             return result(0, session=why_not)
         right = table.filter(~pl.col("queue").is_in(FITTED)).select("queue", "told_right").iter_rows()
@@ -71,13 +71,13 @@ def queue_fit(desk: Desk) -> dg.AssetsDefinition:
         tags={"market": market, "layer": "fills"},
         code_version=CODE_VERSION,
         partitions_def=calendar.period_partitions,
-        deps=[dg.AssetDep(dg.AssetKey([market, "queue_fidelity"]), partition_mapping=calendar.training_mapping)],
+        deps=[dg.AssetDep(dg.AssetKey([market, "shadow_orders"]), partition_mapping=calendar.training_mapping)],
     )
     def asset(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         period = dt.date.fromisoformat(context.partition_key)
         with told():
             days = calendar.training_sessions(period)
-            measured = pl.concat([lake.read("queue_fidelity", market=market, session=day) for day in days])
+            measured = pl.concat([lake.read("shadow_orders", market=market, session=day) for day in days])
             table = fit_exponent(measured) if measured.height else QueueFit.empty()
             lake.write("queue_fit", table, QueueFit, market=market, period=period)
         return result(table, table, **{f"exponent_{queue}": n for queue, n in table.select("queue", "exponent").iter_rows()})
@@ -124,7 +124,7 @@ def reconciliation(desk: Desk) -> dg.AssetsDefinition:
 def checks(desk: Desk, market: str) -> list[dg.AssetChecksDefinition]:
     """Contracts."""
     return [
-        contract_check(desk, market, "queue_fidelity", QueueFidelity, "session"),
+        contract_check(desk, market, "shadow_orders", ShadowOrders, "session"),
         contract_check(desk, market, "queue_fit", QueueFit, "period"),
         contract_check(desk, market, "reconciliation", Reconciliation, "traded"),
         contract_check(desk, market, "reconciled_orders", ReconciledOrders, "traded", asset="reconciliation"),

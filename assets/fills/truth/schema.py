@@ -6,8 +6,8 @@ import polars as pl
 from assets.fills.queues import QUEUES
 
 
-class QueueFidelity(pa.DataFrameModel):
-    """`queue_fidelity`: how well each way of knowing a queue told what became of a session's real orders, a row each.
+class ShadowOrders(pa.DataFrameModel):
+    """`shadow_orders`: how well each way of knowing a queue told what became of a session's real orders, a row each.
 
     One in four of the orders that joined a queue within four ticks of the touch is asked about, from levels and trades alone.
     """

@@ -88,7 +88,7 @@ def ask(
 
 
 def fidelity(tape: Tape, window: "Window", models: Sequence[QueueModel] = MODELS, *, every: int = EVERY) -> pl.DataFrame:
-    """Rows of `queue_fidelity`: how well each model tells what became of a session's orders."""
+    """Rows of `shadow_orders`: how well each model tells what became of a session's orders."""
     asked, estimated, errors = ask(tape, window, models, every=every)
     if not len(asked):
         return pl.DataFrame()
@@ -125,7 +125,7 @@ def fit_exponent(fidelities: pl.DataFrame) -> pl.DataFrame:
     """Rows of `queue_fit`: of each family the exponent that told most fates right over the sessions of a training window.
 
     Args:
-        fidelities: `queue_fidelity` of the window's sessions, one below the other.
+        fidelities: `shadow_orders` of the window's sessions, one below the other.
     """
     wrong = (pl.col("missed") + pl.col("imagined")).sum()
     by_exponent = (

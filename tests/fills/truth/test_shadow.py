@@ -11,7 +11,7 @@ import pytest
 from assets.desk import NS, Market
 from assets.fills.queues import EXACT, OPTIMIST, PESSIMIST
 from assets.fills.tape import Tape, make_tape
-from assets.fills.truth.schema import QueueFidelity, QueueFit
+from assets.fills.truth.schema import QueueFit, ShadowOrders
 from assets.fills.truth.shadow import MODELS, QueueModel, ask, fidelity, fit_exponent
 from assets.lake import check
 from assets.ticks.dbn import to_frame
@@ -121,7 +121,7 @@ def test_an_answer_does_not_depend_on_what_comes_after_it():
 
 def test_the_table_keeps_its_contract_and_counts_every_fate_once():
     table = fidelity(session(2)[1], HOURS, every=2)
-    check(table, QueueFidelity, "queue_fidelity")
+    check(table, ShadowOrders, "shadow_orders")
     assert table.height == len(MODELS)
     counts = table.select(pl.col("filled_estimated") == pl.col("filled") - pl.col("missed") + pl.col("imagined"))
     assert counts.to_series().all()

@@ -1,5 +1,5 @@
 with asked as (
-    select * from queue_fidelity
+    select * from shadow_orders
 ),
 
 renamed as (
