@@ -27,13 +27,19 @@ def told() -> Iterator[None]:
 _TOLD_ROWS: Final = 40
 """Rows of a table in an asset's metadata: more is for SQL."""
 
+COLUMN_LINEAGE: Final = "dagster/column_lineage"
+"""The UI looks for it at a materialisation; it is declared with the definition, and `result` hands it on."""
+
 Figure: TypeAlias = float | str | dg.MetadataValue[Any] | None
 
 
-def result(published: pl.DataFrame | int, table: pl.DataFrame | None = None, **figures: Figure) -> dg.MaterializeResult[Any]:
+def result(
+    context: dg.AssetExecutionContext, published: pl.DataFrame | int, table: pl.DataFrame | None = None, **figures: Figure
+) -> dg.MaterializeResult[Any]:
     """What a materialisation tells: its rows, figures that the UI draws over partitions, and a table worth looking at.
 
     Args:
+        context: of the asset.
         published: the table of the asset's name, or its rows.
         table: what a person would look at first.
         figures: numbers, words, pictures; what is None is left out.
@@ -41,7 +47,9 @@ def result(published: pl.DataFrame | int, table: pl.DataFrame | None = None, **f
     rows = published if isinstance(published, int) else published.height
     told = {name: float(value) if isinstance(value, int | float) else value for name, value in figures.items() if value is not None}
     shown = {"table": markdown(table)} if table is not None and table.height else {}
-    return dg.MaterializeResult(metadata={"dagster/row_count": rows, **told, **shown})
+    declared = context.assets_def.metadata_by_key[context.asset_key]
+    lineage = {COLUMN_LINEAGE: declared[COLUMN_LINEAGE]} if COLUMN_LINEAGE in declared else {}
+    return dg.MaterializeResult(metadata={"dagster/row_count": rows, **told, **shown, **lineage})
 
 
 def markdown(table: pl.DataFrame) -> dg.MarkdownMetadataValue:

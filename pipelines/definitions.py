@@ -62,7 +62,7 @@ def _definitions(desk: Desk) -> dg.Definitions:
     by_name = {job.name: job for job in defined}
     policies = freshness(desk)
     return dg.Definitions(
-        assets=[with_freshness(asset, policies) for asset in (*map(with_columns, lineage), *published)],
+        assets=[with_freshness(asset, policies) for asset in (*(with_columns(desk, asset) for asset in lineage), *published)],
         asset_checks=checks,
         jobs=defined,
         schedules=schedules(desk, by_name),

@@ -26,6 +26,8 @@ from assets.curves.schema import (
     ModelScores,
     Predictions,
 )
+from assets.desk import Desk
+from assets.features.chosen import desk_indicators
 from assets.features.schema import FeatureTable
 from assets.fills.schema import (
     Equity,
@@ -43,7 +45,9 @@ from assets.fills.schema import (
 )
 from assets.fills.truth.schema import QueueFit, ReconciledOrders, Reconciliation, ShadowOrders
 from assets.reports.schema import PerformanceReport
+from assets.shell import COLUMN_LINEAGE
 from assets.ticks.schema import RawTicks, Recording, TradingHalts
+from pipelines.origins import column_lineage
 
 LINE: Final = "line"
 """Name of the last column of every layer: the row's place within its partition, from 0."""
@@ -113,8 +117,8 @@ LAYERS: Final[Mapping[str, Layer]] = {
         Layer("policy_ablation", PolicyAblation, "session", "policy_ablation"),
         Layer("what_if", WhatIf, "session", "what_if"),
         Layer("orders", Orders, "session", "simulated_fills", big=True),
-        Layer("fills", Fills, "session", "simulated_fills"),
         Layer("equity", Equity, "session", "simulated_fills", big=True),
+        Layer("fills", Fills, "session", "simulated_fills"),
         Layer("live_ticks", LiveTicks, "session", "live_log", big=True),
         Layer("live_orders", LiveOrders, "session", "live_log", big=True),
         Layer("live_fills", LiveFills, "session", "live_log"),
@@ -127,17 +131,23 @@ LAYERS: Final[Mapping[str, Layer]] = {
 }
 
 
-def with_columns(asset: dg.AssetsDefinition) -> dg.AssetsDefinition:
-    """The asset, told the columns of the table that it writes; of several, the last of LAYERS: that it is there says the others are."""
+def with_columns(desk: Desk, asset: dg.AssetsDefinition) -> dg.AssetsDefinition:
+    """The asset, told the columns of the table that it writes and what they come from; of several tables, the last of LAYERS: that it
+    is there says the others are."""
+    indicators = {indicator.name: (type(indicator).__doc__ or "").splitlines()[0] for indicator in desk_indicators(desk)}
+    names = {table: [*layer.column_types] for table, layer in LAYERS.items()} | {"indicators": [*indicators]}
 
     def described(spec: dg.AssetSpec) -> dg.AssetSpec:
         written = [layer for layer in LAYERS.values() if layer.asset == spec.key.path[-1] and len(spec.key.path) == 2]
         if not written:
             return spec
         layer = next((layer for layer in written if layer.table == layer.asset), written[-1])
-        meanings = layer.column_descriptions
-        columns = [dg.TableColumn(name, kind, description=meanings.get(name)) for name, kind in layer.column_types.items()]
-        return spec.merge_attributes(metadata={"dagster/column_schema": dg.TableSchema(columns), "dagster/table_name": layer.table})
+        meanings, types = layer.column_descriptions, layer.column_types
+        if layer.table == "feature_table":
+            meanings, types = meanings | indicators, {**types, **dict.fromkeys(indicators, "FLOAT")}
+        columns = [dg.TableColumn(name, kind, description=meanings.get(name)) for name, kind in types.items()]
+        told = {"dagster/column_schema": dg.TableSchema(columns), "dagster/table_name": layer.table}
+        return spec.merge_attributes(metadata={**told, COLUMN_LINEAGE: column_lineage(desk, spec.key.path[0], layer.table, names)})
 
     return asset.map_asset_specs(described)
 

@@ -47,7 +47,7 @@ def clean_books(desk: Desk, market: str) -> dg.AssetsDefinition:
             lake.write("clean_books", made.books, CleanBooks, **keys)
         figures = summary(made)
         table = pl.DataFrame({"of the session": [*figures], "count": [float(count) for count in figures.values()]})
-        return result(made.books, table, session=None if window else "no session", **figures)
+        return result(context, made.books, table, session=None if window else "no session", **figures)
 
     return asset
 

@@ -49,7 +49,7 @@ def curve_statistics(desk: Desk) -> dg.AssetsDefinition:
             why_not = _damage(desk, lake, session) if hours else "no session"
             if why_not or hours is None:
                 lake.write("curve_statistics", CurveStatistics.empty(), CurveStatistics, market=market, session=session)
-                return result(0, session=why_not)
+                return result(context, 0, session=why_not)
             chosen = desk_indicators(desk)
             features = lake.read("feature_table", columns=[*(i.name for i in chosen), "label"], market=market, session=session)
             statistics = session_statistics(features, chosen, horizon_ns=desk.horizon_ns)
@@ -58,7 +58,7 @@ def curve_statistics(desk: Desk) -> dg.AssetsDefinition:
         sums = statistics.to_frame(seen)
         moved = (pl.col("label_sum").sum() / pl.col("count").sum()).alias("mean move in its direction, ticks")
         shown = sums.group_by("indicator", maintain_order=True).agg(pl.col("count").sum().alias("rows with an opinion"), moved)
-        return result(sums, shown, rows=statistics.rows, label_square=statistics.label_square)
+        return result(context, sums, shown, rows=statistics.rows, label_square=statistics.label_square)
 
     return asset
 
@@ -101,7 +101,7 @@ def indicator_scores(desk: Desk) -> dg.AssetsDefinition:
         shown = scores.select("indicator", "r2_alone", "r2_added", "passes", "dropped_for").sort(
             "r2_added", descending=True, nulls_last=True
         )
-        return result(scores, shown, **r2, passed=int(scores["passes"].sum()), dropped=dropped or "none")
+        return result(context, scores, shown, **r2, passed=int(scores["passes"].sum()), dropped=dropped or "none")
 
     return asset
 
@@ -134,7 +134,7 @@ def curve_model(desk: Desk) -> dg.AssetsDefinition:
             model = fit(parts, training.indicators, horizon_ns=desk.horizon_ns, first_session=window[0], last_session=window[-1])
             lake.write("curve_model", model, CurveModel, market=market, period=period)
         facts = model.select("passes", "step", "lambda_max", "residual", "r2_train", "r2_held_out").row(0, named=True)
-        return result(model, **facts, sessions=len(parts), curves=dg.MetadataValue.md(curves_picture(model)))
+        return result(context, model, **facts, sessions=len(parts), curves=dg.MetadataValue.md(curves_picture(model)))
 
     return asset
 
@@ -165,7 +165,7 @@ def model_choice(desk: Desk) -> dg.AssetsDefinition:
             choice = choose_champion(read_training(desk, lake, period), desk.model)
             lake.write("model_choice", choice, ModelChoice, market=market, period=period)
         r2 = {f"r2_{name}": value for name, value in choice.select("model", "r2_held_out").iter_rows() if value is not None}
-        return result(choice, choice, champion=choice.filter("champion")["model"].item(), **r2)
+        return result(context, choice, choice, champion=choice.filter("champion")["model"].item(), **r2)
 
     return asset
 
@@ -196,13 +196,13 @@ def predictions(desk: Desk) -> dg.AssetsDefinition:
         with told():
             if calendar.window(market, session) is None:
                 lake.write("predictions", Predictions.empty(), Predictions, market=market, session=session)
-                return result(0, session="no session")
+                return result(context, 0, session="no session")
             forecast = period_forecast(desk, lake, calendar.period_of(session))
             features = lake.read("feature_table", market=market, session=session)
             moves = features.select("ts_event", "row", pl.Series("prediction", forecast(features)), "label")
             lake.write("predictions", moves, Predictions, market=market, session=session)
         spread = moves["prediction"].std()
-        return result(moves, _calibration(moves), model=forecast.name, prediction_std=spread if isinstance(spread, float) else 0.0)
+        return result(context, moves, _calibration(moves), model=forecast.name, prediction_std=spread if isinstance(spread, float) else 0.0)
 
     return asset
 
@@ -246,7 +246,7 @@ def model_scores(desk: Desk) -> dg.AssetsDefinition:
             lake.write("model_scores", table, ModelScores, market=market, period=period)
         r2 = {f"r2_{name}": value for name, value in table.select("model", "r2").iter_rows() if value is not None}
         times = {f"{column}_{row['model']}": row[column] for row in table.iter_rows(named=True) for column in MEASURED}
-        return result(table, table, **r2, **times)
+        return result(context, table, table, **r2, **times)
 
     return asset
 

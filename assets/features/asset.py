@@ -40,7 +40,7 @@ def feature_table(desk: Desk) -> dg.AssetsDefinition:
             window = calendar.window(market, session)
             if window is None:
                 lake.write("feature_table", kept.empty(), kept, market=market, session=session)
-                return result(0, session="no session")
+                return result(context, 0, session="no session")
             books, trades = _ticks(lake, market, session)
             table = build(
                 books,
@@ -55,7 +55,7 @@ def feature_table(desk: Desk) -> dg.AssetsDefinition:
                 series=desk_series(desk),
             )
             lake.write("feature_table", table, kept, market=market, session=session)
-        return _told(table)
+        return _told(context, table)
 
     return asset
 
@@ -71,11 +71,11 @@ def _ticks(lake: Lake, market: str, session: dt.date) -> tuple[pl.DataFrame, pl.
     return lake.read("clean_books", **keys), lake.read("trades", **keys)
 
 
-def _told(table: pl.DataFrame) -> dg.MaterializeResult[Any]:
+def _told(context: dg.AssetExecutionContext, table: pl.DataFrame) -> dg.MaterializeResult[Any]:
     labelled = table.drop_nulls("label")
     names = [name for name, kind in table.schema.items() if kind == pl.Float32 and name != "label"]
     related = labelled.select(pl.corr(name, "label").fill_nan(None) for name in names).row(0)
     shown = pl.DataFrame({"indicator": names, "correlation with the label": related}, strict=False).drop_nulls()
     correlations = {f"correlation_{name}": value for name, value in shown.iter_rows()}
     counts = {"rows_own": int(table["own"].sum()), "rows_with_label": labelled.height}
-    return result(table, shown.sort(pl.last().abs(), descending=True), **counts, **correlations)
+    return result(context, table, shown.sort(pl.last().abs(), descending=True), **counts, **correlations)

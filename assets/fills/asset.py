@@ -74,7 +74,7 @@ def quoting_policy(desk: Desk) -> dg.AssetsDefinition:
             lake.write("quoting_policy", best, QuotingPolicy, market=market, period=period)
         figures = best.select(pl.selectors.numeric().cast(pl.Float64)).row(0, named=True)
         shown = pl.DataFrame({"setting, or what came of it": [*figures], "value": [*figures.values()]}).drop_nulls()
-        return result(best, shown, **figures)
+        return result(context, best, shown, **figures)
 
     return asset
 
@@ -119,7 +119,7 @@ def simulated_fills(desk: Desk) -> dg.AssetsDefinition:
             lake.write("orders", traded.orders, Orders, market=market, session=session)
             lake.write("equity", traded.equity, Equity, market=market, session=session)
             lake.write("fills", traded.fills, Fills, market=market, session=session)
-        return result(traded.fills, _by_side(traded.fills), **_figures(traded.outcome), session=None if window else "no session")
+        return result(context, traded.fills, _by_side(traded.fills), **_figures(traded.outcome), session=None if window else "no session")
 
     return asset
 
@@ -172,7 +172,7 @@ def live_log(desk: Desk) -> dg.AssetsDefinition:
             lake.write_parts("live_ticks", [ticks], LiveTicks, market=market, session=session)
             lake.write("live_orders", log.orders, LiveOrders, market=market, session=session)
             lake.write("live_fills", log.fills, LiveFills, market=market, session=session)
-        return result(log.fills, _by_side(log.fills), **({"session": why_not} if why_not else _figures(log.outcome)))
+        return result(context, log.fills, _by_side(log.fills), **({"session": why_not} if why_not else _figures(log.outcome)))
 
     return asset
 
@@ -212,11 +212,11 @@ def policy_ablation(desk: Desk) -> dg.AssetsDefinition:
             traded = read_traded_session(desk, lake, session)
             if traded is None:
                 lake.write("policy_ablation", PolicyAblation.empty(), PolicyAblation, market=market, session=session)
-                return result(0, session="no session")
+                return result(context, 0, session="no session")
             chosen = policies_of(lake.read("policy_variants", market=market, period=calendar.period_of(session)))
             table = ablate(traded, chosen, desk.markets[market], desk.trading, seed=session.toordinal())
             lake.write("policy_ablation", table, PolicyAblation, market=market, session=session)
-        return result(table, table, **{f"net_pnl_{name}": net for name, net in table.select("variant", "net_pnl").iter_rows()})
+        return result(context, table, table, **{f"net_pnl_{name}": net for name, net in table.select("variant", "net_pnl").iter_rows()})
 
     return asset
 
@@ -243,12 +243,12 @@ def what_if(desk: Desk) -> dg.AssetsDefinition:
             traded = read_traded_session(desk, lake, session)
             if traded is None:
                 lake.write("what_if", WhatIf.empty(), WhatIf, market=market, session=session)
-                return result(0, session="no session")
+                return result(context, 0, session="no session")
             policy = policy_of(lake.read("quoting_policy", market=market, period=calendar.period_of(session)))
             table = replayed_otherwise(traded, policy, desk.markets[market], desk.trading)
             lake.write("what_if", table, WhatIf, market=market, session=session)
         nets = table.select(pl.col("setting").str.replace(" ", "_"), "net_pnl").iter_rows()
-        return result(table, table, **{f"net_pnl_{setting}": net for setting, net in nets})
+        return result(context, table, table, **{f"net_pnl_{setting}": net for setting, net in nets})
 
     return asset
 

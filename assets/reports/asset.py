@@ -63,7 +63,7 @@ def performance_report(desk: Desk) -> dg.AssetsDefinition:
     )
     def asset(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         with told():
-            return _report_session(desk, dt.date.fromisoformat(context.partition_key))
+            return _report_session(context, desk, dt.date.fromisoformat(context.partition_key))
 
     return asset
 
@@ -189,18 +189,18 @@ def write_session_page(desk: Desk, session: dt.date) -> tuple[Path, SessionTable
     return page, tables, report
 
 
-def _report_session(desk: Desk, session: dt.date) -> dg.MaterializeResult:
+def _report_session(context: dg.AssetExecutionContext, desk: Desk, session: dt.date) -> dg.MaterializeResult:
     lake = Lake(desk.lake)
     keys: Any = {"market": desk.traded, "session": session}
     if Calendar(desk).window(desk.traded, session) is None:
         lake.write("performance_report", PerformanceReport.empty(), PerformanceReport, **keys)
-        return result(0, session="no session")
+        return result(context, 0, session="no session")
     # The page first: where there is a row, there is the page that it leads to.
     page, tables, report = write_session_page(desk, session)
     lake.write("performance_report", report, PerformanceReport, **keys)
     row = report.row(0, named=True)
     figures: dict[str, Any] = {name: value for name, value in row.items() if isinstance(value, int | float)}
-    return result(report, None, **figures, page=dg.MetadataValue.path(page), day=dg.MetadataValue.md(picture(tables.equity, row)))
+    return result(context, report, None, **figures, page=dg.MetadataValue.path(page), day=dg.MetadataValue.md(picture(tables.equity, row)))
 
 
 def _desk_metadata(desk: Desk, tables: DeskTables) -> dict[str, dg.MetadataValue | float | int]:

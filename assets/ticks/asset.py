@@ -54,6 +54,7 @@ def raw_ticks(desk: Desk, market: str) -> dg.AssetsDefinition:
             lake.write("recording", row, Recording, market=market, session=session)
         vendor = {path.name: _sha256(path) for path in paths}
         return result(
+            context,
             written.rows,
             row,
             session=None if paths else "no session",

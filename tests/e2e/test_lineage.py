@@ -18,6 +18,7 @@ from assets.curves.lab.run import LAB
 from assets.curves.scores import MEASURED
 from assets.desk import Desk, UserError, load_desk
 from assets.lake import Lake
+from assets.shell import COLUMN_LINEAGE
 from pipelines.instance import open_instance
 from pipelines.jobs import market_keys
 from pipelines.lab import run_lab
@@ -106,6 +107,7 @@ def test_every_asset_tells_its_rows_and_shows_something_worth_looking_at(desk: D
             assert event.asset_materialization, asset
             told, partition = event.asset_materialization.metadata, event.asset_materialization.partition
             assert any(isinstance(value, dg.MarkdownMetadataValue) for value in told.values()), asset
+            assert (COLUMN_LINEAGE in told) == (asset != "raw_ticks"), asset
             assert all(isinstance(value, dg.FloatMetadataValue) for name, value in told.items() if name.startswith(("net_pnl", "r2")))
             if asset in LAYERS:
                 published = Lake(desk.lake).read(asset, **{"market": desk.traded, LAYERS[asset].key: partition})

@@ -1,13 +1,17 @@
 """The graph as Dagster sees it. A change of lineage shows here as a diff."""
 
 import datetime as dt
+import fnmatch
 from pathlib import Path
 
 import dagster as dg
 import pytest
 
 from assets.desk import Desk, load_desk
+from assets.shell import COLUMN_LINEAGE
 from pipelines.definitions import build_definitions
+from pipelines.layers import LAYERS
+from pipelines.origins import ORIGINS
 
 DEFAULT = Path(__file__).parents[2] / "desk.toml"
 
@@ -72,6 +76,42 @@ def test_every_asset_tells_what_it_is(definitions: dg.Definitions) -> None:
         assert node.description, key
         assert node.owners == ["team:desk"], key
         assert node.kinds, key
+
+
+def test_columns_come_from_columns_that_are_there_of_assets_upstream(definitions: dg.Definitions) -> None:
+    specs = {spec.key: spec for spec in definitions.resolve_all_asset_specs()}
+    tables = {
+        asset: {c for layer in LAYERS.values() if layer.asset == asset for c in layer.column_types}
+        for asset in {x.asset for x in LAYERS.values()}
+    }
+    tables["feature_table"] |= {
+        column.name for column in specs[dg.AssetKey(["FLW", "feature_table"])].metadata["dagster/column_schema"].columns
+    }
+    told = 0
+    for spec in specs.values():
+        lineage = spec.metadata.get(COLUMN_LINEAGE, dg.TableColumnLineage({})).deps_by_column
+        above = upstream(specs, spec.key) | {spec.key}
+        for column, deps in lineage.items():
+            assert column in tables[spec.key.path[-1]], (spec.key, column)
+            for dep in deps:
+                assert dep.asset_key in above, (spec.key, column, dep)
+                assert dep.column_name in tables[dep.asset_key.path[-1]], (spec.key, column, dep)
+        told += bool(lineage)
+    assert told == len(tables), "all of the traded market but the ground floor, and the leader's books"
+
+
+@pytest.mark.parametrize("table", ORIGINS)
+def test_no_origin_names_a_column_that_is_not_there(table: str) -> None:
+    columns = {name: [*layer.column_types] for name, layer in LAYERS.items()} | {"indicators": ["skew"]}
+    for pattern, origins in ORIGINS[table].items():
+        assert fnmatch.filter(columns[table], pattern), pattern
+        for above, column in (origin.split(".") for origin in origins):
+            assert fnmatch.filter(columns[above], column), (pattern, above, column)
+
+
+def upstream(specs: dict[dg.AssetKey, dg.AssetSpec], key: dg.AssetKey) -> set[dg.AssetKey]:
+    direct = {dep.asset_key for dep in specs[key].deps}
+    return direct.union(*(upstream(specs, one) for one in direct))
 
 
 def test_every_table_of_the_lineage_has_its_contract_checked(definitions: dg.Definitions) -> None:

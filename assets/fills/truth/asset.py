@@ -51,9 +51,9 @@ def shadow_orders(desk: Desk) -> dg.AssetsDefinition:
                     why_not = "no order joined near the touch"
             lake.write("shadow_orders", table, ShadowOrders, market=market, session=session)
         if table.is_empty():
-            return result(0, session=why_not)
+            return result(context, 0, session=why_not)
         right = table.filter(~pl.col("queue").is_in(FITTED)).select("queue", "told_right").iter_rows()
-        return result(table, table, orders=table["orders"][0], **{f"told_right_{queue}": share for queue, share in right})
+        return result(context, table, table, orders=table["orders"][0], **{f"told_right_{queue}": share for queue, share in right})
 
     return asset
 
@@ -80,7 +80,7 @@ def queue_fit(desk: Desk) -> dg.AssetsDefinition:
             measured = pl.concat([lake.read("shadow_orders", market=market, session=day) for day in days])
             table = fit_exponent(measured) if measured.height else QueueFit.empty()
             lake.write("queue_fit", table, QueueFit, market=market, period=period)
-        return result(table, table, **{f"exponent_{queue}": n for queue, n in table.select("queue", "exponent").iter_rows()})
+        return result(context, table, table, **{f"exponent_{queue}": n for queue, n in table.select("queue", "exponent").iter_rows()})
 
     return asset
 
@@ -114,9 +114,9 @@ def reconciliation(desk: Desk) -> dg.AssetsDefinition:
             lake.write("reconciled_orders", orders, ReconciledOrders, market=market, session=session)
             lake.write("reconciliation", rows, Reconciliation, market=market, session=session)
         if rows.is_empty():
-            return result(0, session="no live orders")
+            return result(context, 0, session="no live orders")
         names = ("orders", "filled_log", "filled_replay", "missed", "imagined", "pnl_log", "pnl_replay")
-        return result(rows, rows, **{name: rows[name][0] for name in names})
+        return result(context, rows, rows, **{name: rows[name][0] for name in names})
 
     return asset
 
