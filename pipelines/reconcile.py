@@ -10,7 +10,7 @@ from assets.calendar import Calendar
 from assets.desk import Desk
 from assets.fills.tape import make_tape
 from assets.fills.truth.log import LogError, log_of, read_log, write_log
-from assets.fills.truth.reconcile import Setting, calibrate, reconcile
+from assets.fills.truth.reconcile import Setting, held_out, reconcile
 from assets.fills.window import read_records
 from assets.lake import Lake
 
@@ -64,9 +64,7 @@ def reconcile_log(desk: Desk, file: Path, session: dt.date | None = None) -> Rec
     rows = pl.concat([table for table in tables if table.height] or [pl.DataFrame()])
     if rows.is_empty():
         raise LogError(f"{file.name}: no order was sent in {session or 'any session'}: there is nothing to reconcile")
-    days = rows["session"].unique().sort().to_list()
-    half = (len(days) + 1) // 2
-    return Reconciled(rows, calibrate(rows.filter(pl.col("session").is_in(days[:half]))), days[half:])
+    return Reconciled(rows, *held_out(rows))
 
 
 def export_live_log(desk: Desk, session: dt.date, file: Path) -> None:

@@ -15,6 +15,7 @@ from assets.curves.schema import CurveModel, ModelImportance, ModelScores
 from assets.desk import Desk
 from assets.fills.evidence import sharpe
 from assets.fills.schema import Fills, Orders, PolicyAblation, QuotingPolicy, WhatIf
+from assets.fills.truth.schema import QueueFit, ReconciledOrders, Reconciliation, ShadowOrders
 from assets.lake import Lake
 from assets.reports.history import desk_page, week_page, weeks
 from assets.reports.lab import write_lab_page
@@ -25,10 +26,11 @@ from assets.reports.schema import PerformanceReport
 from assets.reports.session import SessionTables, session_page
 from assets.reports.statistics import sessions_a_year, weekly_table
 from assets.reports.tables import DeskTables
+from assets.reports.truth import TruthTables, truth_page
 from assets.shell import OWNERS, contract_check, result, told
 from assets.ticks.schema import Recording
 
-CODE_VERSION: Final = "2"
+CODE_VERSION: Final = "3"
 """Raised with the figures of a report or the look of a page."""
 
 _DESK_INPUTS: Final = (
@@ -39,6 +41,8 @@ _DESK_INPUTS: Final = (
     "indicator_scores",
     "curve_model",
     "model_scores",
+    "queue_fit",
+    "reconciliation",
 )
 
 
@@ -75,7 +79,8 @@ def desk_report(desk: Desk) -> dg.AssetsDefinition:
     @dg.asset(
         key="desk_report",
         group_name="reports",
-        description="The desk's pages: weeks, equity curve, drawdown, whether it may be luck, the model and its rivals, the data.",
+        description="The desk's pages: weeks, equity curve, drawdown, whether it may be luck, the model and its rivals, the data; "
+        "and whether its fills can be believed.",
         kinds={"plotly"},
         owners=OWNERS,
         tags={"market": market, "layer": "reports"},
@@ -94,6 +99,7 @@ def desk_report(desk: Desk) -> dg.AssetsDefinition:
             for keys in Lake(desk.lake).partitions("indicator_scores"):
                 if keys["market"] == market:
                     write_lab_page(desk, dt.date.fromisoformat(keys["period"]))
+            write(desk.reports / "reconciliation.html", truth_page(read_truth(desk)))
             # The index last: it leads to the others.
             write(desk.reports / "index.html", desk_page(tables))
         return dg.MaterializeResult(metadata=_desk_metadata(desk, tables))
@@ -127,6 +133,19 @@ def read_desk(desk: Desk) -> DeskTables:
         what_if=_all(lake, "what_if", WhatIf, desk.traded, "session"),
         quality=quality,
         refused=refused,
+    )
+
+
+def read_truth(desk: Desk) -> TruthTables:
+    """Every published row that the page of the fills' truth tells of."""
+    lake, market = Lake(desk.lake), desk.traded
+    return TruthTables(
+        name=market,
+        provenance=desk.provenance,
+        shadow=_all(lake, "shadow_orders", ShadowOrders, market, "session"),
+        fits=_all(lake, "queue_fit", QueueFit, market, "period"),
+        rows=_all(lake, "reconciliation", Reconciliation, market, "session"),
+        orders=_all(lake, "reconciled_orders", ReconciledOrders, market, "session"),
     )
 
 

@@ -165,13 +165,13 @@ def markouts(rows: pl.DataFrame, unit: str) -> Figure | None:
     return figure
 
 
-def waterfall(parts: list[tuple[str, float]], unit: str) -> Figure:
+def waterfall(parts: list[tuple[str, float]], unit: str, *, total: str = "net") -> Figure:
     """How amounts add up, one after another, to their sum."""
     labels, amounts = [label for label, _ in parts], [amount for _, amount in parts]
     steps = {
         "type": "waterfall",
         "name": unit,
-        "x": [*labels, "net"],
+        "x": [*labels, total],
         "y": packed(np.array([*amounts, 0.0])),
         "measure": [*["relative"] * len(parts), "total"],
         "increasing": {"marker": {"color": "--buy"}},

@@ -41,7 +41,8 @@ def desk_page(tables: DeskTables) -> str:
         Section("The model", model(tables)),
         Section("The data", data_exhibits(tables.quality, tables.refused)),
     ]
-    return render(Page(f"{tables.desk}: {tables.name}", lead(tables.reports), tables.provenance, sections, footer=_FOOTER))
+    links = [Link("Can its fills be believed?", "reconciliation.html")]
+    return render(Page(f"{tables.desk}: {tables.name}", lead(tables.reports), tables.provenance, sections, links, _FOOTER))
 
 
 _FOOTER = "Times are UTC; a session is named by its trade date. Made by tickline from the desk's published tables."

@@ -52,8 +52,7 @@ def name_days(figure: Figure, days: list[str]) -> None:
         figure: to be changed.
         days: ISO dates, one for each place on the axis; what is no date is written as it is.
     """
-    places = sorted({round(step) for step in np.linspace(0, len(days) - 1, min(DAYS_NAMED, len(days)))}) if days else []
-    named = [days[place] for place in places]
+    named = days[:: max(1, -(-(len(days) - 1) // (DAYS_NAMED - 1)))]
     short = [f"{int(day[8:])} {dt.date.fromisoformat(day):%b}<br>{day[:4]}" if day[:1].isdigit() else day for day in named]
     figure["layout"]["xaxis"] |= {"type": "category", "tickmode": "array", "tickvals": named, "ticktext": short, "tickangle": 0}
 

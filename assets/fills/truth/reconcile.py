@@ -8,6 +8,7 @@ P&L is marked at the session's last mid, contract by contract of each order, and
     log - replay = missed (filled in the log alone) - imagined (filled in the replay alone) + price (filled in both, at other prices)
 """
 
+import datetime as dt
 from collections.abc import Sequence
 from itertools import product
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -110,6 +111,17 @@ def calibrate(rows: pl.DataFrame) -> Setting:
     told = rows.group_by(Setting._fields, maintain_order=True).agg(wrong=(pl.col("missed") + pl.col("imagined")).sum())
     best = told.sort("wrong", maintain_order=True).row(0, named=True)
     return Setting(*(best[name] for name in Setting._fields))
+
+
+def held_out(rows: pl.DataFrame) -> tuple[Setting, list[dt.date]]:
+    """The setting that the earlier half of the sessions chooses (`calibrate`), and the later half, which tests it.
+
+    Args:
+        rows: `reconciliation`, each with its `session`; of an odd number of sessions the earlier half has one more.
+    """
+    days = rows["session"].unique().sort().to_list()
+    half = (len(days) + 1) // 2
+    return calibrate(rows.filter(pl.col("session").is_in(days[:half]))), days[half:]
 
 
 class _Marks:

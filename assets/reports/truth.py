@@ -1,0 +1,343 @@
+"""The page of the simulator's truth: shadow orders, and our own live log beside its replay, from the measurements' four tables."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import polars as pl
+
+from assets.desk import NS
+from assets.fills.truth.reconcile import Setting, held_out
+from assets.fills.truth.shadow import FITTED
+from assets.reports import figures
+from assets.reports.page import Card, Exhibit, Link, Page, Section, Table, money, number, percent, plain, render
+from assets.reports.plot import Figure, axes, listed, marked, name_days, packed, stroke, thin
+
+_WRONG: Final = (("missed", "--sell"), ("imagined", "--third"))
+_STYLES: Final = (("--ink", "solid"), ("--buy", "dash"), ("--sell", "dot"), ("--third", "dashdot"))
+
+_FOOTER: Final = "Made by tickline from the desk's published tables; docs/fidelity.md says how each figure is measured."
+
+
+@dataclass(frozen=True)
+class TruthTables:
+    """What the desk's lake holds of both measurements, every session and period together."""
+
+    name: str
+    """Of the traded market."""
+    provenance: str
+    shadow: pl.DataFrame
+    """Rows of `shadow_orders`, each with its `session` (date)."""
+    fits: pl.DataFrame
+    """Rows of `queue_fit`, each with its `period` (date)."""
+    rows: pl.DataFrame
+    """Rows of `reconciliation`, each with its `session` (date)."""
+    orders: pl.DataFrame
+    """Of the rows of `reconciled_orders`: ts_request, ts_fill_log, ts_fill_replay."""
+
+    @property
+    def where(self) -> str:
+        """The clause that picks the market from a table of the warehouse."""
+        return f"where market = '{self.name}'"
+
+
+def truth_page(tables: TruthTables) -> str:
+    """HTML of both measurements."""
+    asked, own = fidelity(tables.shadow, tables.fits), tables.rows.filter("own").sort("session")
+    sections = [
+        Section("Shadow orders: when would they have filled?", _shadow(asked, tables)),
+        Section("Our live log beside its replay", _replayed(own, tables)),
+        Section("Delay and queue calibrated, the later sessions held out", _calibrated(tables)),
+    ]
+    links = [Link("The desk", "index.html")]
+    return render(Page(f"{tables.name}: can its fills be believed?", _lead(asked, own), tables.provenance, sections, links, _FOOTER))
+
+
+def fidelity(shadow: pl.DataFrame, fits: pl.DataFrame) -> pl.DataFrame:
+    """Rows of the mart `queue_fidelity`: each queue model on the sessions after a fit, with the exponent fitted where it has one.
+
+    Returns:
+        period, queue, exponent, told_right_train, sessions, orders, and of these told_right, missed, imagined, fill_rate and
+        fill_rate_estimated as shares; time_error_mean_s, queue_error; the best told of a period first.
+    """
+    periods = fits.select("period").unique().sort("period")
+    placed = shadow.sort("session").join_asof(periods, left_on="session", right_on="period").drop_nulls("period")
+    known = fits.select("period", "queue", "exponent", "told_right_train")
+    tested = placed.join(known, on=["period", "queue", "exponent"], how="left").filter(
+        ~pl.col("queue").is_in(FITTED) | pl.col("told_right_train").is_not_null()
+    )
+    of_orders = {"missed": "missed", "imagined": "imagined", "filled": "fill_rate", "filled_estimated": "fill_rate_estimated"}
+    return (
+        tested.group_by("period", "queue", "exponent")
+        .agg(
+            pl.col("told_right_train").first(),
+            *((pl.col(name).sum() / pl.col("orders").sum()).alias(share) for name, share in of_orders.items()),
+            pl.col("time_error_mean_s").mean(),
+            queue_error=(pl.col("queue_error") * pl.col("orders")).sum() / pl.col("orders").sum(),
+            sessions=pl.len(),
+            orders=pl.col("orders").sum(),
+        )
+        .with_columns(told_right=1 - pl.col("missed") - pl.col("imagined"))
+        .sort("period", "told_right", "queue", descending=[False, True, False])
+    )
+
+
+def _lead(asked: pl.DataFrame, own: pl.DataFrame) -> str:
+    if not own.height:
+        log = "There is no live log: it needs a simulated exchange that can be run again with our orders in it, and the desk's curves."
+    else:
+        missed, imagined, filled = (int(own[name].sum()) for name in ("missed", "imagined", "filled_log"))
+        log = f"Of {filled:,} orders that filled inside the exchange the replay missed {missed:,}; it imagined {imagined:,} fills."
+    estimates = _by_model(asked).filter(~pl.col("queue").is_in(["exact", "pessimist", "optimist"]))
+    if not estimates.height:
+        return f"{log} No order could be asked about."
+    best = estimates.row(0, named=True)
+    return f"{log} From levels alone, {best['queue']} tells the fate of {percent(1 - best['missed'] - best['imagined'])} of orders."
+
+
+def _by_model(asked: pl.DataFrame) -> pl.DataFrame:
+    """Each model over all periods, the one that is wrong least first."""
+    weighed = ((pl.col(name) * pl.col("orders")).sum() / pl.col("orders").sum() for name in ("missed", "imagined"))
+    wrong = pl.col("missed") + pl.col("imagined")
+    return asked.group_by("queue").agg(*weighed).sort(wrong, "queue")
+
+
+def _shadow(asked: pl.DataFrame, tables: TruthTables) -> Sequence[Exhibit | Table]:
+    columns = {
+        "period": ("Period", plain), "queue": ("Queue model", plain), "exponent": ("Exponent", number(1)),
+        "told_right": ("Told right", percent), "told_right_train": ("in training", percent), "fill_rate": ("Filled", percent),
+        "fill_rate_estimated": ("by the model", percent), "missed": ("Missed", _hundredths), "imagined": ("Imagined", _hundredths),
+        "time_error_mean_s": ("Time error, s", number(1)), "queue_error": ("Queue error", number(1)),
+        "sessions": ("Sessions", number()), "orders": ("Orders", number()),
+    }  # fmt: skip
+    models = (
+        "with told as (select queue, sum(missed * orders) / sum(orders) as missed, sum(imagined * orders) / sum(orders) as imagined\n"
+        f"    from queue_fidelity\n    {tables.where} group by queue)\nselect * from told order by missed + imagined, queue"
+    )
+    grid = (
+        "select queue, exponent, 1 - sum(missed + imagined) / sum(orders) as told_right from shadow_orders\n"
+        f"{tables.where} and queue in ('power', 'share') group by all order by queue, exponent"
+    )
+    return [
+        Exhibit(
+            "models",
+            "Orders whose fate each queue model tells wrong",
+            "Real resting orders, their identity hidden, asked of levels and trades alone. Missed: filled, and not by the model. Imagined: "
+            "filled by the model, and left without a fill. exact knows the orders and is the check; pessimist and optimist are the bounds; "
+            "the others are estimates. Only sessions after the training window that chose the exponent.",
+            _wrong_by_model(_by_model(asked)),
+            models if asked.height else None,
+        ),
+        Exhibit(
+            "exponents",
+            "What the exponent does",
+            "Share of fates told right by the two families with an exponent, all sessions together: a larger one believes that more "
+            "cancels come from behind us. The table has the one that each period's training window chose.",
+            _by_exponent(tables.shadow),
+            grid if tables.shadow.height else None,
+        ),
+        Table(
+            "Each period's models",
+            "Errors of the time to fill in seconds, mean; of the queue in contracts too many ahead, below zero optimistic.",
+            asked.with_columns(pl.when(pl.col("queue").is_in(FITTED)).then("exponent")),
+            columns,
+            f"select * from queue_fidelity\n{tables.where} order by period, told_right desc, queue" if asked.height else None,
+        ),
+    ]  # fmt: skip
+
+
+def _wrong_by_model(models: pl.DataFrame) -> Figure | None:
+    if not models.height:
+        return None
+    told = models.reverse()
+    data = [
+        {
+            "type": "bar", "orientation": "h", "name": name, "x": packed(100 * told[name].to_numpy()), "y": told["queue"].to_list(),
+            "marker": {"color": colour}, "hovertemplate": f"%{{y}}: %{{x:.2f}} % {name}<extra></extra>",
+        }
+        for name, colour in _WRONG
+    ]  # fmt: skip
+    figure = listed(data, told.height)
+    figure["layout"] |= {"barmode": "stack", "bargap": 0.35, "showlegend": True, "height": 120 + 24 * told.height}
+    figure["layout"]["margin"]["t"] = 28
+    figure["layout"]["legend"]["traceorder"] = "normal"
+    figure["layout"]["xaxis"] |= {"showgrid": True, "ticksuffix": " %"}
+    return figure
+
+
+def _by_exponent(shadow: pl.DataFrame) -> Figure | None:
+    right = 1 - (pl.col("missed") + pl.col("imagined")).sum() / pl.col("orders").sum()
+    told = shadow.filter(pl.col("queue").is_in(FITTED)).group_by("queue", "exponent").agg(right=right).sort("exponent")
+    if not told.height:
+        return None
+    lines = []
+    for queue, (colour, dash) in zip(FITTED, _STYLES, strict=False):
+        some = told.filter(queue=queue)
+        line = stroke(queue, some["exponent"].to_numpy(), 100 * some["right"].to_numpy(), colour, width=2, dash=dash)
+        lines.append(line | {"mode": "lines+markers", "hovertemplate": "%{y:.2f} %"})
+    figure = axes(lines, height=280)
+    ticks = told["exponent"].unique().sort().to_list()
+    figure["layout"]["xaxis"] |= {"type": "log", "tickvals": ticks, "ticktext": [f"{n:g}" for n in ticks], "title": {"text": "exponent"}}
+    figure["layout"]["yaxis"]["ticksuffix"] = " %"
+    return figure
+
+
+def _replayed(own: pl.DataFrame, tables: TruthTables) -> Sequence[Exhibit | Table | Sequence[Card]]:
+    log, replay, missed, imagined, price = (
+        float(own[name].sum()) for name in ("pnl_log", "pnl_replay", "pnl_missed", "pnl_imagined", "pnl_price")
+    )
+    counts = [Card(label, number()(int(own[name].sum()))) for label, name in (
+        ("Orders", "orders"), ("Filled live", "filled_log"), ("Filled in the replay", "filled_replay"),
+        ("Missed", "missed"), ("Imagined", "imagined"),
+    )]  # fmt: skip
+    split = [("replay", replay), ("missed", missed), ("imagined", -imagined), ("price", price)]
+    of_own = f"from reconciliation\n{tables.where} and own"
+    waits = " union all\n    ".join(
+        f"select '{run}' as run, (ts_fill_{name} - ts_request) / 1e9 as seconds from reconciled_orders\n"
+        f"    {tables.where} and ts_fill_{name} is not null"
+        for run, name in (("live", "log"), ("replay", "replay"))
+    )
+    sql = {
+        "fates": f"select session, filled_log - missed as both, missed, imagined {of_own} order by session",
+        "waits": f"with waited as (\n    {waits})\n"
+        "select run, seconds, cume_dist() over (partition by run order by seconds) as share from waited order by run, seconds",
+        "split": "select sum(pnl_replay) as replay, sum(pnl_missed) as missed, -sum(pnl_imagined) as imagined,\n"
+        f"       sum(pnl_price) as price, sum(pnl_log) as live {of_own}",
+        "sessions": f"select * {of_own} order by session",
+    } if own.height else {}  # fmt: skip
+    return [
+        [*counts, Card("P&L live less replay", money(log - replay), f"{money(log)} live")],
+        Exhibit(
+            "fates",
+            "What became of the orders that filled",
+            "The same orders, prices and cancels, sent at the same times: inside the exchange's own matching engine, and replayed on that "
+            "market's records. Filled in both, missed by the replay, or imagined by it.",
+            _fates(own),
+            sql.get("fates"),
+        ),
+        Exhibit(
+            "waits",
+            "Time to the first fill",
+            "Share of the filled orders that had filled after so long. Where the lines lie on one another, the replay fills when the "
+            "engine does.",
+            _waits(tables.orders) if own.height else None,
+            sql.get("waits"),
+        ),
+        Exhibit(
+            "split",
+            "From the replay's P&L to the live one",
+            "Currency, fees paid, marked at each session's last mid: what the replay missed is added, what it imagined taken away, and "
+            "contracts that filled in both at another price make the rest.",
+            figures.waterfall(split, "in currency", total="live") if own.height else None,
+            sql.get("split"),
+        ),
+        Table(
+            "Session by session",
+            "Under the desk's own delay and queue. KS is Kolmogorov and Smirnov's distance of two distributions, 0 if equal.",
+            own,
+            {"session": ("Session", plain), **_RECONCILED},
+            sql.get("sessions"),
+        ),
+    ]
+
+
+_RECONCILED: Final = {
+    "orders": ("Orders", number()), "filled_log": ("Filled live", number()), "filled_replay": ("in the replay", number()),
+    "missed": ("Missed", number()), "imagined": ("Imagined", number()), "ks_time_to_fill": ("KS, time", number(3)),
+    "ks_slippage": ("KS, slippage", number(3)), "pnl_log": ("P&L live", money), "pnl_replay": ("in the replay", money),
+    "pnl_missed": ("of missed", money), "pnl_imagined": ("of imagined", money), "pnl_price": ("of prices", money),
+}  # fmt: skip
+
+
+def _fates(own: pl.DataFrame) -> Figure | None:
+    if not own.height:
+        return None
+    days = own["session"].dt.strftime("%Y-%m-%d").to_list()
+    both = ("both", "--buy", (own["filled_log"] - own["missed"]).to_numpy())
+    data = [
+        {"type": "bar", "name": name, "x": days, "y": packed(values), "marker": {"color": colour}, "hovertemplate": "%{y:,}"}
+        for name, colour, values in (both, *((name, colour, own[name].to_numpy()) for name, colour in _WRONG))
+    ]
+    figure = axes(data, height=280)
+    name_days(figure, days)
+    figure["layout"] |= {"barmode": "stack", "bargap": 0.25}
+    figure["layout"]["legend"]["traceorder"] = "normal"
+    return figure
+
+
+def _waits(orders: pl.DataFrame) -> Figure | None:
+    lines = []
+    for run, name, colour, dash, width in (("live", "log", "--price", "solid", 5.0), ("replay", "replay", "--ink", "dot", 2.0)):
+        waited = (orders[f"ts_fill_{name}"] - orders["ts_request"]).drop_nulls().sort().to_numpy() / NS
+        share = 100 * np.arange(1, len(waited) + 1) / max(len(waited), 1)
+        lines.append(stroke(run, *thin(waited, share), colour, width=width, dash=dash, hovertemplate="%{x:.3f} s: %{y:.1f} %"))
+    figure = axes(lines, height=300, hovermode="closest")
+    figure["layout"]["xaxis"] |= {"type": "log", "dtick": 1, "title": {"text": "seconds from the sending to the first fill"}}
+    figure["layout"]["yaxis"] |= {"rangemode": "tozero", "ticksuffix": " %"}
+    return figure
+
+
+def _calibrated(tables: TruthTables) -> Sequence[Exhibit | Table]:
+    table, sessions = before_and_after(tables.rows), tables.rows["session"].n_unique()
+    held = table["session"].unique().to_list()
+    days = ", ".join(f"date '{day}'" for day in sorted(held))
+    grid = (
+        "select queue, latency_ms, sum(missed + imagined) / sum(orders) as wrong from reconciliation\n"
+        f"{tables.where} and session in ({days}) group by all order by queue, latency_ms"
+    )
+    how = (
+        f"The setting with fewest orders wrong on the first {sessions - len(held)} sessions was chosen there; these are the {len(held)} "
+        "others, under the desk's own setting and under the chosen one."
+    )
+    setting = {"told": ("", plain), "latency_ms": ("Delay, ms", number(1)), "queue": ("Queue", plain)}
+    columns = {"session": ("Session", plain), **setting, **_RECONCILED}
+    when = pl.when("calibrated").then(pl.lit("after")).otherwise(pl.lit("before"))
+    return [
+        Exhibit(
+            "assumed",
+            "Orders told wrong on the sessions held out, by what is assumed of delay and queue",
+            "Missed or imagined, of all orders that were sent. The lowest point fits best.",
+            _assumed(tables.rows.filter(pl.col("session").is_in(held))),
+            grid if held else None,
+        ),
+        Table(
+            "Before calibration and after",
+            how,
+            table.with_columns(told=when),
+            columns,
+            f"select * from reconciliation_held_out\n{tables.where} order by session, calibrated" if held else None,
+        ),
+    ]
+
+
+def before_and_after(rows: pl.DataFrame) -> pl.DataFrame:
+    """Rows of the mart `reconciliation_held_out`: the later sessions under the desk's own setting, and under what the earlier chose."""
+    if not rows.height:
+        return rows.with_columns(calibrated=pl.col("own"))
+    chosen, later = held_out(rows)
+    held = rows.filter(pl.col("session").is_in(later))
+    after = held.filter(*(pl.col(name) == value for name, value in zip(Setting._fields, chosen, strict=True)))
+    told = [part.with_columns(calibrated=pl.lit(calibrated)) for part, calibrated in ((held.filter("own"), False), (after, True))]
+    return pl.concat(told).sort("session", "calibrated")
+
+
+def _assumed(rows: pl.DataFrame) -> Figure | None:
+    if not rows.height:
+        return None
+    wrong = (pl.col("missed") + pl.col("imagined")).sum() / pl.col("orders").sum()
+    told = rows.group_by("queue", "latency_ms").agg(wrong=wrong).sort("latency_ms")
+    lines = []
+    for queue, (colour, dash) in zip(rows["queue"].unique(maintain_order=True).to_list(), _STYLES, strict=False):
+        some = told.filter(queue=queue)
+        delays = [f"{delay:g} ms" for delay in some["latency_ms"]]
+        lines.append(marked(queue, delays, 100 * some["wrong"].to_numpy(), colour, dash) | {"hovertemplate": "%{y:.2f} %"})
+    figure = axes(lines, height=300)
+    order = [f"{delay:g} ms" for delay in told["latency_ms"].unique().sort()]
+    figure["layout"]["xaxis"] |= {"type": "category", "categoryorder": "array", "categoryarray": order, "title": {"text": "delay each way"}}
+    figure["layout"]["yaxis"] |= {"rangemode": "tozero", "ticksuffix": " %"}
+    return figure
+
+
+def _hundredths(value: float | None) -> str:
+    return plain(None) if value is None else f"{value:.2%}"
