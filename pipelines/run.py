@@ -24,6 +24,7 @@ from assets.features.chosen import desk_indicators, desk_series
 from pipelines.definitions import build_definitions
 from pipelines.instance import open_instance
 from pipelines.jobs import SCORED, TRADED, TRAINED, market_keys, recorded_keys
+from pipelines.kernels import HALVES
 
 _ONE_THREAD: Final = ("POLARS_MAX_THREADS", "NUMBA_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 """Caps of a worker's libraries: the workers are the parallelism, threads inside them only compete."""
@@ -152,6 +153,8 @@ def _side_by_side(desk_file: Path, desk: Desk, todo: Mapping[Task, tuple[dg.Asse
     workers = min(desk.workers, len(todo))
     # spawn, because polars and numba hold threads that a fork would lose
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_end_with_parent) as pool:
+        for half in HALVES:
+            pool.submit(half, desk)  # what it fails at, the task that needs it fails at too, and says so
         while open_tasks:
             ready = [task for task in waiting if open_tasks.isdisjoint(task.needs)][: workers - len(running)]
             for task in ready:

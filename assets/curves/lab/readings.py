@@ -83,10 +83,11 @@ def read_session(features: pl.DataFrame, indicators: Sequence[Indicator], *, des
     label = moves[:, 0]
     counts, sums, hits, misses = _tally(cells, label)
     signed = np.stack([_midranks(count)[cell.astype(np.int16) + BUCKETS] for count, cell in zip(counts, cells, strict=True)])
-    ranked = np.column_stack([_midranks_of(move) for move in moves.T]).astype(np.float32)
+    ranked = np.stack([_midranks_of(move) for move in moves.T]).astype(np.float32)
     lengths = np.sqrt(np.einsum("in,in->i", signed, signed, dtype=np.float64))
     with np.errstate(invalid="ignore", divide="ignore"):
-        ranks = (signed @ ranked) / np.outer(lengths, np.linalg.norm(ranked.astype(np.float64), axis=0))
+        # One by one: a product of two matrices rounds by their size, and what is said of one indicator must not depend on the others.
+        ranks = np.stack([ranked @ row for row in signed]) / np.outer(lengths, np.linalg.norm(ranked.astype(np.float64), axis=1))
         alike = (signed @ signed.T) / np.outer(lengths, lengths)
     above, below = slice(BUCKETS + 1, None), slice(BUCKETS - 1, None, -1)
     pairs = _pairs(cells, desk).astype(np.float64)
