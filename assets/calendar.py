@@ -50,19 +50,15 @@ class Calendar:
     @property
     def period_partitions(self) -> dg.TimeWindowPartitionsDefinition:
         """One partition for each model with its whole training window in the desk's history; the coming period exists early."""
-        first = self._first_period()
-        if self._desk.retrain == "daily":
-            return self._sessions_from(first)
         last = self._desk.last_session
         # The week after a complete last week is still trained: it is the model that would trade next.
-        end = max(self.period_of(self._following(last)), first) + 7 * _DAY if last else None
-        return dg.WeeklyPartitionsDefinition(
-            start_date=first.isoformat(),
-            end_date=end.isoformat() if end else None,
-            day_offset=1,
-            end_offset=2 if end is None else 0,
-            fmt=SESSION_FORMAT,
-        )
+        return self._periods_to(self.period_of(self._following(last)) if last else None, ahead=2)
+
+    @property
+    def scored_partitions(self) -> dg.TimeWindowPartitionsDefinition:
+        """The periods that have a session to be scored on: not the one to come."""
+        last = self._desk.last_session
+        return self._periods_to(self.period_of(last) if last else None, ahead=1)
 
     @property
     def training_mapping(self) -> dg.TimeWindowPartitionMapping:
@@ -120,6 +116,16 @@ class Calendar:
     def _periods_of_training(self) -> int:
         per_period = 1 if self._desk.retrain == "daily" else (7 if self._desk.every_day else 5)
         return self._desk.training_sessions // per_period
+
+    def _periods_to(self, last: dt.date | None, ahead: int) -> dg.TimeWindowPartitionsDefinition:
+        """Periods from the first that can be trained to `last`; where the desk goes on, to `ahead` weeks past those that are over."""
+        first = self._first_period()
+        if self._desk.retrain == "daily":
+            return self._sessions_from(first)
+        end = (max(last, first) + 7 * _DAY).isoformat() if last else None
+        return dg.WeeklyPartitionsDefinition(
+            start_date=first.isoformat(), end_date=end, day_offset=1, end_offset=0 if end else ahead, fmt=SESSION_FORMAT
+        )
 
     def _sessions_from(self, first: dt.date) -> dg.TimeWindowPartitionsDefinition:
         last = self._desk.last_session

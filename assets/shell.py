@@ -30,6 +30,9 @@ _TOLD_ROWS: Final = 40
 COLUMN_LINEAGE: Final = "dagster/column_lineage"
 """The UI looks for it at a materialisation; it is declared with the definition, and `result` hands it on."""
 
+Partitions: TypeAlias = Literal["session", "traded", "period", "scored"]
+"""Whose keys an asset has: every session, the traded ones, every period, those that have sessions to be scored on."""
+
 Figure: TypeAlias = float | str | dg.MetadataValue[Any] | None
 
 
@@ -66,7 +69,7 @@ def contract_check(
     market: str,
     table: str,
     contract: type[pa.DataFrameModel],
-    partitions: Literal["session", "traded", "period"],
+    partitions: Partitions,
     *,
     asset: str | None = None,
 ) -> dg.AssetChecksDefinition:
@@ -76,7 +79,7 @@ def contract_check(
     """
 
     def broken(lake: Lake, keys: dict[str, Any]) -> list[str]:
-        check(lake.read(table, **keys), contract, f"{table} {market} {keys['period' if partitions == 'period' else 'session']}")
+        check(lake.read(table, **keys), contract, f"{table} {market} {keys[_key(partitions)]}")
         return []
 
     return rule_check(
@@ -96,7 +99,7 @@ def rule_check(
     asset: str,
     name: str,
     description: str,
-    partitions: Literal["session", "traded", "period"],
+    partitions: Partitions,
     faults: Callable[[Lake, dict[str, Any]], list[str]],
     *,
     blocking: bool = False,
@@ -113,17 +116,25 @@ def rule_check(
         severity: of a failure.
     """
     calendar = Calendar(desk)
-    days = {"session": calendar.session_partitions, "traded": calendar.traded_partitions, "period": calendar.period_partitions}
-    key = "period" if partitions == "period" else "session"
+    days = {
+        "session": calendar.session_partitions,
+        "traded": calendar.traded_partitions,
+        "period": calendar.period_partitions,
+        "scored": calendar.scored_partitions,
+    }
 
     @dg.asset_check(
         asset=dg.AssetKey([market, asset]), name=name, description=description, partitions_def=days[partitions], blocking=blocking
     )
     def held(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
         try:
-            found = faults(Lake(desk.lake), {"market": market, key: context.partition_key})
+            found = faults(Lake(desk.lake), {"market": market, _key(partitions): context.partition_key})
         except LakeError as error:
             found = [str(error)]
         return dg.AssetCheckResult(passed=not found, severity=severity, description="; ".join(found) or None)
 
     return held
+
+
+def _key(partitions: Partitions) -> str:
+    return "period" if partitions in ("period", "scored") else "session"

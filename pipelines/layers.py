@@ -147,7 +147,8 @@ def with_columns(desk: Desk, asset: dg.AssetsDefinition) -> dg.AssetsDefinition:
             meanings, types = meanings | indicators, {**types, **dict.fromkeys(indicators, "FLOAT")}
         columns = [dg.TableColumn(name, kind, description=meanings.get(name)) for name, kind in types.items()]
         told = {"dagster/column_schema": dg.TableSchema(columns), "dagster/table_name": layer.table}
-        return spec.merge_attributes(metadata={**told, COLUMN_LINEAGE: column_lineage(desk, spec.key.path[0], layer.table, names)})
+        lineage = column_lineage(desk, spec.key.path[0], layer.table, names)
+        return spec.merge_attributes(metadata={**told, **({COLUMN_LINEAGE: lineage} if lineage.deps_by_column else {})})
 
     return asset.map_asset_specs(described)
 

@@ -71,10 +71,17 @@ def test_the_first_period_is_the_first_with_a_whole_window_and_the_last_is_the_w
     assert not calendar.has_history(dt.date(2025, 1, 27))
 
 
+def test_what_is_scored_has_sessions_and_the_week_to_come_has_none() -> None:
+    calendar = Calendar(desk())
+    scored = [dt.date.fromisoformat(key) for key in calendar.scored_partitions.get_partition_keys()]
+    assert scored == [period for period in calendar.periods() if calendar.period_sessions(period)] == calendar.periods()[:-1]
+
+
 def test_the_coming_week_exists_over_the_weekend_before_it() -> None:
     calendar = Calendar(desk(last_session=None))
     saturday = dt.datetime(2026, 6, 6, 12, tzinfo=dt.UTC)
     assert calendar.period_partitions.get_partition_keys(current_time=saturday)[-1] == "2026-06-08"
+    assert calendar.scored_partitions.get_partition_keys(current_time=saturday)[-1] == "2026-06-01"
 
 
 def test_an_evening_open_belongs_to_the_next_trade_date_and_a_holiday_has_no_window() -> None:

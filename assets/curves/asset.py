@@ -226,7 +226,7 @@ def model_scores(desk: Desk) -> dg.AssetsDefinition:
         owners=OWNERS,
         tags={"market": market, "layer": "curves"},
         code_version=CODE_VERSION,
-        partitions_def=calendar.period_partitions,
+        partitions_def=calendar.scored_partitions,
         deps=[
             dg.AssetDep(dg.AssetKey([market, "feature_table"]), partition_mapping=calendar.scoring_mapping),
             dg.AssetDep(dg.AssetKey([market, "curve_statistics"]), partition_mapping=calendar.training_mapping),
@@ -259,6 +259,6 @@ def checks(desk: Desk, market: str) -> list[dg.AssetChecksDefinition]:
         contract_check(desk, market, "curve_model", CurveModel, "period"),
         contract_check(desk, market, "predictions", Predictions, "traded"),
         contract_check(desk, market, "model_choice", ModelChoice, "period"),
-        contract_check(desk, market, "model_scores", ModelScores, "period"),
-        contract_check(desk, market, "model_importance", ModelImportance, "period", asset="model_scores"),
+        contract_check(desk, market, "model_scores", ModelScores, "scored"),
+        contract_check(desk, market, "model_importance", ModelImportance, "scored", asset="model_scores"),
     ]

@@ -105,12 +105,22 @@ def test_two_weeks_go_from_features_to_scores(desk, lake):
 def test_the_model_of_the_coming_week_is_trained_and_not_yet_scored(desk, lake):
     coming = PERIOD + dt.timedelta(days=7)
     statistics(desk, lake)
-    for definition in (asset.curve_model, asset.model_choice, asset.model_scores):
+    for definition in (asset.curve_model, asset.model_choice):
         run(definition(desk), coming)
-    table = lake.read("model_scores", market="FLW", period=coming)
+    assert lake.read("model_choice", market="FLW", period=coming)["champion"].sum() == 1
+    assert coming.isoformat() not in Calendar(desk).scored_partitions.get_partition_keys()
+
+
+def test_a_week_of_holidays_scores_nothing_and_keeps_its_champion(desk, lake, monkeypatch):
+    statistics(desk, lake)
+    for definition in (asset.curve_model, asset.model_choice):
+        run(definition(desk), PERIOD)
+    monkeypatch.setattr(Calendar, "window", lambda _calendar, _market, _session: None)
+    run(asset.model_scores(desk), PERIOD)
+    table = lake.read("model_scores", market="FLW", period=PERIOD)
     assert table["r2"].null_count() == len(FAST)
     assert table["champion"].sum() == 1
-    assert lake.read("model_importance", market="FLW", period=coming).is_empty()
+    assert lake.read("model_importance", market="FLW", period=PERIOD).is_empty()
 
 
 @pytest.mark.parametrize("model", ["ridge", "decision_tree", "champion"])
