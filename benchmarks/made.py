@@ -146,7 +146,7 @@ def make_lake(desk: Desk, sessions: Sequence[dt.date], size: Size = Size(), *, l
         played = plausible(PolicyAblation, len(VARIANTS), variant=VARIANTS, net_pnl=random.normal(0, 100, len(VARIANTS)))
         lake.write("policy_ablation", played, PolicyAblation, **keys)
         lake.write("what_if", _what_if(random), WhatIf, **keys)
-        lake.write("reconciliation", plausible(Reconciliation, 1), Reconciliation, **keys)
+        lake.write("reconciliation", plausible(Reconciliation, 1, pnl_price=[0.0]), Reconciliation, **keys)
         lake.write("reconciled_orders", plausible(ReconciledOrders, 4), ReconciledOrders, **keys)
         lake.write("shadow_orders", _shadow_orders(random), ShadowOrders, **keys)
         quality = {"records": [size.ticks], "events": [size.ticks], "quarantined": [2], "front_share": [1.0]}
