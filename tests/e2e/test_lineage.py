@@ -47,7 +47,7 @@ def desk(desk_file: Path) -> Desk:
 
 def contents(desk: Desk) -> dict[str, list[tuple[object, ...]]]:
     """Every table of the warehouse that is not raw bulk, row by row, but for what a clock has written."""
-    names = query(desk, "select table_name from information_schema.tables where table_name not like 'raw_%' order by 1")["table_name"]
+    names = query(desk, "select table_name from information_schema.tables where table_name not like '%_ticks' order by 1")["table_name"]
     lasting = f"columns(lambda name: name not in {MEASURED})"
     return {name: query(desk, f"select {lasting} from {name} order by all").rows() for name in names}
 
