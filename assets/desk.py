@@ -93,6 +93,7 @@ class SimulatedSource(_Part):
     seed: int = Field(20260824, ge=0)
     alpha: float = Field(1.0, ge=0, le=2, description="How much order flow knows of the price to come; 0 = nothing")
     events_per_session: int = Field(150_000, ge=500, le=5_000_000)
+    back: float = Field(0.55, ge=0, le=1, description="Chance that a cancel takes the last order of its queue, else the one before it")
 
 
 class DbnFolderSource(_Part):

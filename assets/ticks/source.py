@@ -105,8 +105,8 @@ class SimulatedExchange:
         return [Instrument(number, tick, follows=number == 1) for number, tick in enumerate(ticks, start=1)]
 
     def _settings(self, window: Window) -> dict[str, Any]:
-        events, alpha = self._source.events_per_session, self._source.alpha
-        return {"open_ns": window.open_ns, "close_ns": window.close_ns, "events": events, "alpha": alpha}
+        flow = {"events": self._source.events_per_session, "alpha": self._source.alpha, "back": self._source.back}
+        return {"open_ns": window.open_ns, "close_ns": window.close_ns, **flow}
 
     def _dataset(self, window: Window) -> str:
         ticks = {name: (self._desk.markets[name].symbol, self._desk.markets[name].tick) for name in self._desk.all_markets}

@@ -97,7 +97,7 @@ def test_nobody_but_us_withdraws_our_order(seed):
     ours = [book.enter(side, level) for side, level in ((BUY, MID), (SELL, MID + 1), (BUY, MID - 3), (SELL, MID + 4))]
     for _ in range(300):
         for level in (MID, MID + 1, MID - 3, MID + 4):
-            participants.withdraw(book.x, book.random, level, 0 if level not in (MID, MID + 1) else 1, 0.2)
+            participants.withdraw(book.x, book.random, level, 0 if level not in (MID, MID + 1) else 1, 0.2, 0.55)
     assert (book.x.size[ours] == 1).all()
     assert book.touch == (MID, MID + 1)
     assert (book.x.owner[book.x.live[: book.x.state[3]]] != NOBODY).sum() == len(ours)

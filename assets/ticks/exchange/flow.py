@@ -42,6 +42,8 @@ class Rates(NamedTuple):
     """What the kernel needs of `Parameters`, in the same units."""
 
     lean: float
+    back: float
+    """Not of the week: `parameters.BACK`, or another habit."""
     add_touch: float
     add_thin: float
     add_deep: float
@@ -162,13 +164,13 @@ def happen(x: Exchange, flow: Any, random: np.ndarray, rates: Rates, path: Path)
             add(x, random, BUY if uniform(random) < 0.5 else SELL, 1 + deep(random))
         elif drawn < flow.adds + flow.cancel_touch:
             sells = leans(random, flow.asks / (flow.bids + flow.asks), CANCEL_LEAN * tilt)
-            withdraw(x, random, touch(x, SELL if sells else BUY), 1, rates.modify)
+            withdraw(x, random, touch(x, SELL if sells else BUY), 1, rates.modify, rates.back)
         elif drawn < flow.adds + flow.cancels:
             slot = x.live[int(uniform(random) * x.state[LIVE])]
             level = x.level[slot]
             away = max(touch(x, BUY) - level, level - touch(x, SELL))
             if away > 0 and x.owner[slot] == NOBODY:
-                withdraw(x, random, level, 1 if away < _KEPT else 0, rates.modify)
+                withdraw(x, random, level, 1 if away < _KEPT else 0, rates.modify, rates.back)
         elif drawn < flow.adds + flow.cancels + rates.trade + flow.buy_heat + flow.sell_heat:
             # Ogata's thinning: the excitement has faded since the wait was drawn.
             buys = (0.5 * rates.trade + flow.buy_heat) / (rates.trade + flow.buy_heat + flow.sell_heat)

@@ -22,6 +22,10 @@ MEMORY_WEEKS: Final = 4
 """Weeks over which drift averages: neighbours share three quarters of it, so last month still tells about this week."""
 
 
+BACK: Final = 0.55
+"""Chance that a cancel takes the last order of the queue; else the one before it has the same chance, and so on."""
+
+
 class Parameters(NamedTuple):
     """One week of one market. Rates are per second of the exchange's clock, sizes contracts, distances ticks."""
 

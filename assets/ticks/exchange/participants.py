@@ -19,9 +19,6 @@ _REACH: Final = 24
 _DECAY: Final = 9.0
 """Ticks over which the placing of new orders behind the touch falls by e."""
 
-_BACK: Final = 0.55
-"""Chance that a cancel takes the last order of the queue; else the one before it has the same chance, and so on."""
-
 _BY_TRADE: Final = 0.5
 """Share of the touch's retreats in which orders are executed; in the others they are withdrawn."""
 
@@ -142,13 +139,13 @@ def take(x: Exchange, random: np.ndarray, side: int) -> int:
 
 
 @kernel
-def withdraw(x: Exchange, random: np.ndarray, level: int, kept: int, changes: float) -> None:
-    """Cancel an order of a level, rather from the back, or change it; the level keeps at least `kept` orders."""
+def withdraw(x: Exchange, random: np.ndarray, level: int, kept: int, changes: float, back: float) -> None:
+    """Cancel an order of a level, the last with the chance `back`, or change it; the level keeps at least `kept` orders."""
     if x.orders[level] - x.agent[level] <= kept:
         return
     slot = _of_flow(x, x.tail[level])
     before = _of_flow(x, x.before[slot])
-    while before >= 0 and uniform(random) > _BACK:
+    while before >= 0 and uniform(random) > back:
         slot = before
         before = _of_flow(x, x.before[slot])
     if uniform(random) >= changes:

@@ -9,7 +9,7 @@ import numpy as np
 
 from assets.ticks.exchange import flow
 from assets.ticks.exchange.engine import F_BAD_TS_RECV, F_LAST, F_SNAPSHOT, MBO, ROW_MARGIN, ROWS, Exchange, new_exchange
-from assets.ticks.exchange.parameters import GRID, parameters
+from assets.ticks.exchange.parameters import BACK, GRID, parameters
 from assets.ticks.exchange.participants import open_book
 from assets.ticks.exchange.path import Clock, Steps, delayed, draw_steps, merged, session_clock
 
@@ -119,7 +119,15 @@ class Course:
 
 
 def courses(
-    seed: int, session: dt.date, instruments: Sequence[Instrument], *, open_ns: int, close_ns: int, events: int, alpha: float
+    seed: int,
+    session: dt.date,
+    instruments: Sequence[Instrument],
+    *,
+    open_ns: int,
+    close_ns: int,
+    events: int,
+    alpha: float,
+    back: float = BACK,
 ) -> list[Course]:
     """The course of each market's session; arguments as for `simulate`."""
     seconds = (close_ns - open_ns) / 1e9
@@ -134,7 +142,7 @@ def courses(
         own = parameters(seed, session, instrument.number)
         taken = delayed(common, own.lag_s, rng) if instrument.follows else common
         steps = merged(taken, draw_steps(rng, clock, 1 - share, own), seconds)
-        rates = flow.Rates(alpha * own.information, *(getattr(own, name) for name in flow.Rates._fields[1:]))
+        rates = flow.Rates(alpha * own.information, back, *(getattr(own, name) for name in flow.Rates._fields[2:]))
         random = rng.integers(0, 2**63, 1, dtype=np.uint64)
         start = _START_TICKS + round(_NIGHT_TICKS * float(_night_moves(seed, day, instrument.number).sum()))
         out.append(Course(instrument, clock, steps, rates, random, start, rng, (day << 32) + 1, events + events // 4 + 3 * ROW_MARGIN))
@@ -142,7 +150,15 @@ def courses(
 
 
 def simulate(
-    seed: int, session: dt.date, instruments: Sequence[Instrument], *, open_ns: int, close_ns: int, events: int, alpha: float
+    seed: int,
+    session: dt.date,
+    instruments: Sequence[Instrument],
+    *,
+    open_ns: int,
+    close_ns: int,
+    events: int,
+    alpha: float,
+    back: float = BACK,
 ) -> list[Simulated]:
     """Simulate a session of all markets, which have one latent price in common. A pure function of its arguments.
 
@@ -154,11 +170,12 @@ def simulate(
         close_ns: end of the session, exclusive.
         events: records a market, about: snapshot not counted.
         alpha: how much order flow knows of the price to come; at 0 nothing, and the markets have nothing in common.
+        back: chance that a cancel takes the last order of its queue; else the one before it has the same chance, and so on.
 
     Returns:
         One `Simulated` a market, in the order given.
     """
-    made = courses(seed, session, instruments, open_ns=open_ns, close_ns=close_ns, events=events, alpha=alpha)
+    made = courses(seed, session, instruments, open_ns=open_ns, close_ns=close_ns, events=events, alpha=alpha, back=back)
     return [Simulated(captured(*_trade(course), course, open_ns, close_ns), _truth(course, open_ns)) for course in made]
 
 

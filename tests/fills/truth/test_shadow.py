@@ -77,7 +77,7 @@ def test_the_book_emptied_ends_every_question(hand):
 MARKET = Market(symbol="F", tick_size=Decimal("0.1"), multiplier=Decimal(50), maker_fee=Decimal("1.4"), taker_fee=Decimal("1.4"))
 
 
-def session(seed: int, events: int = 6_000) -> tuple[pl.DataFrame, Tape]:
+def session(seed: int, events: int = 6_000, **habit: float) -> tuple[pl.DataFrame, Tape]:
     (made,) = simulate(
         seed,
         dt.date(2026, 8, 24),
@@ -86,6 +86,7 @@ def session(seed: int, events: int = 6_000) -> tuple[pl.DataFrame, Tape]:
         close_ns=HOURS.close_ns,
         events=events,
         alpha=1.0,
+        **habit,
     )
     records = to_frame(made.records)
     return records, make_tape(records, MARKET)
@@ -147,3 +148,17 @@ def test_the_exponent_with_most_fates_right_over_all_sessions_is_fitted():
     fitted = fit_exponent(measured)
     check(fitted, QueueFit, "queue_fit")
     assert fitted.rows() == [("power", 1.0, 2, 200, pytest.approx(0.955)), ("share", 2.0, 2, 200, pytest.approx(0.98))]
+
+
+def test_the_fitted_exponent_follows_the_habit_of_the_cancels():
+    fitted = {}
+    for back in (0.25, 0.85):
+        told = fidelity(session(1, back=back)[1], HOURS, every=1)
+        wrong = dict(told.filter(exponent=1.0).select("queue", pl.col("missed") + pl.col("imagined")).iter_rows())
+        fitted[back] = wrong, dict(fit_exponent(told).select("queue", "exponent").iter_rows())
+    (often, low), (seldom, high) = fitted.values()
+    assert often["exact"] == seldom["exact"] == 0
+    assert often["pessimist"] > often["optimist"] > 0
+    assert 0 < seldom["pessimist"] < seldom["optimist"]
+    assert low["share"] < high["share"]
+    assert low["power"] < high["power"]
