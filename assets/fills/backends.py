@@ -2,7 +2,7 @@
 
 One seam, three backends, equal results: a trial is the sum over its sessions of replays that know nothing of
 each other, so it does not matter where each of them runs. A piece of work is one session with a batch of settings, all of
-them one after another in the same memory.
+them one after another in the same memory, on what is told of the session once for all of them (`stretches.py`).
 """
 
 from collections.abc import Iterator, Sequence

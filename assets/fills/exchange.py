@@ -51,26 +51,32 @@ from assets.fills.wire import (
 @inlined
 def advance(rows: np.ndarray, r: Int, until: Int, room: Room) -> Int:
     """Let the market and our requests happen up to and including `until`; return the next row."""
-    ladder, state, n = room.ladder, room.state, len(rows)
+    state, n = room.state, len(rows)
     while True:
         arrival = room.requests[state.arrived].ts_arrival if state.arrived < state.sent else NEVER
         limit = min(until, arrival)
         while r < n and rows[r].ts <= limit:
             row = rows[r]
-            if row.kind == ADDED:
-                ladder[row.side, row.px, STANDS] += row.size
-            elif row.kind in (REMOVED, FILLED):
-                left = ladder[row.side, row.px, STANDS] - row.size
-                ladder[row.side, row.px, STANDS] = left
-                ladder[row.side, row.px, TAKEN] = min(left, ladder[row.side, row.px, TAKEN])
-            elif row.kind == CLEARED:
-                ladder[:] = 0
+            stand(row, room.ladder)
             if state.open > 0 and _concerns(row, room):
                 _meet(row, room)
             r += 1
         if arrival > until:
             return r
         _arrive(rows, r, room)
+
+
+@inlined
+def stand(row: Any, ladder: np.ndarray) -> None:
+    """What a row of the tape leaves standing; of contracts that we have taken, no more than stand there."""
+    if row.kind == CLEARED:
+        ladder[:] = 0
+    else:
+        # Without a branch: which kind comes next is what a processor cannot guess.
+        change = row.size * ((row.kind == ADDED) - (row.kind == REMOVED) - (row.kind == FILLED))
+        left = ladder[row.side, row.px, STANDS] + change
+        ladder[row.side, row.px, STANDS] = left
+        ladder[row.side, row.px, TAKEN] = min(left, ladder[row.side, row.px, TAKEN])
 
 
 @inlined
@@ -83,6 +89,8 @@ def _concerns(row: Any, room: Room) -> bool:
         return True
     if state.count[side] == 0 or sign * (row.px - orders[state.resting[side, 0]].px) > 0:
         return False
+    if row.kind == ADDED and row.priority >= state.newest:
+        return False  # it joins behind all of ours
     return row.kind not in (ADDED, REMOVED) or sign * (row.px - orders[state.resting[side, state.count[side] - 1]].px) >= 0
 
 
@@ -112,6 +120,7 @@ def _meet(row: Any, room: Room) -> None:
             for j in range(state.count[s]):
                 order = orders[state.resting[s, j]]
                 order.ahead, order.priority = 0, row.priority + 1
+        state.newest = row.priority + 1
     else:
         _share(side, px, size, np.int64(row.priority), row.ts, room)
 
@@ -214,6 +223,7 @@ def _arrive(rows: np.ndarray, r: Int, room: Room) -> None:
     else:
         order.state, request.answer = RESTING, RESTING
         order.ahead, order.priority = room.ladder[side, order.px, STANDS], r
+        state.newest = max(state.newest, r)
         request.ahead = order.ahead
         _rest(o, side, room)
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import numpy.typing as npt
 
+from assets.books.codes import Int
 from assets.desk import NS, PRICE_UNIT, Market, Trading
 from assets.fills.delays import delay_slots
 from assets.fills.errors import FillsError
@@ -20,6 +21,7 @@ from assets.fills.exchange import advance, expire
 from assets.fills.policy import POLICY, Policy
 from assets.fills.queues import QUEUES
 from assets.fills.rows import FILLED, TRADED
+from assets.fills.stretches import STRETCH, Stretches, jump, nothing_out, over, passes, tell
 from assets.fills.tape import Tape, double_mids
 from assets.fills.trader import decide, idle, listen, news, settled, watch
 from assets.fills.wire import FILL, NEVER, ORDER, REQUEST, RULES, STATE, Room, delayed, kernel
@@ -30,20 +32,40 @@ if TYPE_CHECKING:
 FLAT_BEFORE_CLOSE_NS: Final = 30 * NS
 """The position is closed this long before the session's end: three prediction horizons, and a thousand round trips of the wire."""
 
-_FIRST_LOG: Final = 1 << 14
-"""Requests that a log has room for at first; it is doubled, and the session replayed, when they do not suffice."""
+_FIRST_LOG: Final = 1 << 18
+"""Requests that a log has room for at first; it is doubled, and the session replayed, when they do not suffice. Places that are
+never written take no memory."""
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 
 
 @kernel
-def _run(rows: np.ndarray, ts: np.ndarray, signal: np.ndarray, seen: np.ndarray, room: Room) -> bool:
-    """Replay a session; False if a log was too short, and then nothing in `room` means anything.
+def _run(rows: np.ndarray, ts: np.ndarray, signal: np.ndarray, seen: np.ndarray, stretches: Stretches, room: Room) -> bool:
+    """Replay a session; False if a log was too short, and then nothing in `room` means anything."""
+    r = 0
+    for first in range(0, len(ts), STRETCH):
+        if nothing_out(room):
+            if over(room):
+                return True
+            if passes(first // STRETCH, rows, ts, stretches, room):
+                continue
+            r = jump(rows, r, seen[first], stretches, room)
+        end = min(first + STRETCH, len(ts))
+        r = _decide_each(rows, r, ts[first:end], signal[first:end], seen[first:end], room)
+        if room.state.full:
+            return False
+    advance(rows, r, room.rules.close_ns - 1, room)
+    expire(room)
+    return not room.state.full
+
+
+@kernel
+def _decide_each(rows: np.ndarray, r: Int, ts: np.ndarray, signal: np.ndarray, seen: np.ndarray, room: Room) -> Int:
+    """Go through some decisions, with rows before r done; return the next row.
 
     Decisions that come to nothing are passed over, and the market is caught up with at the next that does not.
     """
-    r = 0
     for i in range(len(ts)):
         if seen[i] > 0 and idle(rows[seen[i] - 1], ts[i], signal[i], room):
             continue
@@ -57,10 +79,8 @@ def _run(rows: np.ndarray, ts: np.ndarray, signal: np.ndarray, seen: np.ndarray,
         if r > 0 and not settled(rows[r - 1], ts[i], signal[i], room):
             decide(rows[r - 1], ts[i], signal[i], room)
         if room.state.full:
-            return False
-    advance(rows, r, room.rules.close_ns - 1, room)
-    expire(room)
-    return not room.state.full
+            break
+    return r
 
 
 @dataclass(frozen=True)
@@ -76,6 +96,11 @@ class Session:
     def seen(self) -> Ints:
         """Rows of the tape that have happened at each decision."""
         return np.searchsorted(self.tape.rows["ts"], self.ts, side="right")
+
+    @cached_property
+    def stretches(self) -> Stretches:
+        """What every replay can go over at once."""
+        return tell(self.tape.rows, self.tape.width, self.seen, self.signal)
 
 
 @dataclass(frozen=True)
@@ -192,7 +217,7 @@ class Replayer:
         while True:
             self._ladder[:], self._state[:] = 0, np.zeros(1, STATE)
             room = Room(self._ladder, self._orders, self._requests, self._fills, self._state[0], rules[0], weights[0])
-            if _run(session.tape.rows, session.ts, session.signal, session.seen, room):
+            if _run(session.tape.rows, session.ts, session.signal, session.seen, session.stretches, room):
                 break
             self._grow(2 * len(self._requests))
         self._outcome = outcome_of(self._state[0], session.tape, int(rules["tick_value"][0]))

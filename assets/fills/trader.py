@@ -254,14 +254,14 @@ def worth_at(row: Any, room: Room) -> Int:
 @inlined
 def out_of_reach(sign: Int, bid: Int, ask: Int, prediction: float, policy: Any) -> bool:
     """Whether no level of a side could pass the threshold, not even with an empty queue: so it is at most decisions."""
-    return policy.ahead_weight <= 0 and score(policy, sign, prediction, _dearest(bid, ask, policy), 0, 0) <= policy.threshold
+    return policy.ahead_weight <= 0 and score(policy, sign, prediction, dearest(bid, ask, policy.level_weight), 0, 0) <= policy.threshold
 
 
 @inlined
-def _dearest(bid: Int, ask: Int, policy: Any) -> float:
+def dearest(bid: Int, ask: Int, level_weight: float) -> float:
     """Ticks from the mid of the level whose score is the highest where all queues are empty."""
     nearest, levels = (0.5 * (ask - bid) - 1, LEVELS) if ask - bid > 1 else (0.5 * (ask - bid), LEVELS - 1)
-    return nearest if policy.level_weight < 0 else nearest + levels - 1
+    return nearest if level_weight < 0 else nearest + levels - 1
 
 
 @kernel
@@ -290,7 +290,7 @@ def _quote(side: Int, room: Room) -> None:
                 leaving += 1
 
     if ours == 0 and out_of_reach(sign, bid, ask, state.prediction, policy):
-        _tighten(side, score(policy, sign, 0.0, _dearest(bid, ask, policy), 0, 0), np.inf, room)
+        _tighten(side, score(policy, sign, 0.0, dearest(bid, ask, policy.level_weight), 0, 0), np.inf, room)
         return
 
     best, worst = -1, -1

@@ -52,7 +52,7 @@ STATE: Final = np.dtype(
             i8="position cash known_position known_cash known_contracts volume orders sent arrived heard fills fills_heard "
             "contracts cancelled"
         ).descr,
-        *_record(i8="stopped full settled ts bid ask lives open", f8="prediction least most").descr,
+        *_record(i8="stopped full settled ts bid ask lives open newest", f8="prediction least most").descr,
         ("count", "i8", 2),
         ("resting", "i8", (2, MOST_ORDERS)),
         ("live", "i8", MOST_ORDERS),
@@ -65,11 +65,11 @@ STATE: Final = np.dtype(
 )
 """The account at the exchange and as we know it; what the market has traded, where it is counted as it comes; how far
 each log has been written and read; our resting orders a side, best price first, then the earlier; our orders that are
-open as far as we know, oldest first; and the decision being made: its time, touch and prediction, our order at each
-level of a side (-1: none) and the scores of a side's levels. settled: the decision would be made again while the touch
-stays and the weighted prediction is between least and most (`trader.watch`); room, highest, lowest: whether a side may
-send (0), may change orders (1) or neither (2), and without the prediction the highest score without an order and the
-lowest with one."""
+open as far as we know, oldest first; newest: the greatest priority that an order of ours had; and the decision being made:
+its time, touch and prediction, our order at each level of a side (-1: none) and the scores of a side's levels. settled: the
+decision would be made again while the touch stays and the weighted prediction is between least and most (`trader.watch`);
+room, highest, lowest: whether a side may send (0), may change orders (1) or neither (2), and without the prediction the
+highest score without an order and the lowest with one."""
 
 SLOT_BITS: Final = 27
 SLOTS: Final = 1 << 13

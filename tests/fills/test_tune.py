@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from assets.desk import Trading
+from assets.desk import Delay, Delays, Trading
 from assets.fills import replay, wire
 from assets.fills.backends import open_backend
 from assets.fills.errors import FillsError
@@ -203,11 +203,32 @@ def every_decision(rows, ts, signal, room):
 SMALL = st.floats(-1, 1)
 
 
+@pytest.fixture(scope="module")
+def dense(hand, swinging):
+    """The swings with a decision at each row and no opinion in the third quarter: some stretches are passed over, some are not."""
+    ts, quarter = swinging[0].tape.rows["ts"], np.arange(4).repeat(len(swinging[0].tape.rows) // 4 + 1)
+    signal = swinging[0].signal[np.clip(np.searchsorted(swinging[0].ts, ts, side="right") - 1, 0, 59)]
+    return make_session(swinging[0].tape, ts, np.where(quarter[: len(ts)] == 2, 0.0, signal), hand.hours)
+
+
+wires = st.one_of(
+    st.sampled_from([0.0, 20.0, 300.0]).map(lambda ms: {"latency_ms": ms}),
+    st.floats(1, 500).map(lambda ms: {"delays": Delays(order=Delay(median_ms=ms, sigma=1.0))}),
+)
+
+
 @settings(deadline=None, max_examples=60, derandomize=True)
-@given(threshold=SMALL, weights=st.tuples(SMALL, SMALL, SMALL, SMALL), style=st.integers(0, 2), loss_limit=st.integers(1, 50))
-def test_decisions_passed_over_would_have_come_to_nothing(hand, swinging, threshold, weights, style, loss_limit):
-    session, policy = swinging[0], Policy(threshold, *weights, 0.1, style)
-    trading = Trading(max_position=2, daily_loss_limit=loss_limit)
+@given(
+    sparse=st.booleans(),
+    threshold=SMALL,
+    weights=st.tuples(SMALL, SMALL, SMALL, SMALL),
+    style=st.integers(0, 2),
+    loss_limit=st.integers(1, 50),
+    wire_of=wires,
+)
+def test_decisions_passed_over_would_have_come_to_nothing(hand, swinging, dense, sparse, threshold, weights, style, loss_limit, wire_of):
+    session, policy = swinging[0] if sparse else dense, Policy(threshold, *weights, 0.1, style)
+    trading = Trading(max_position=2, daily_loss_limit=loss_limit, **wire_of)
     rules = make_rules(hand.market, trading, session)
     replayer = replay.Replayer()
     replayer.run(session, policy, rules)
