@@ -289,6 +289,8 @@ def _calibrated(tables: TruthTables) -> Sequence[Exhibit | Table]:
     how = (
         f"The setting with fewest orders wrong on the first {sessions - len(held)} sessions was chosen there; these are the {len(held)} "
         "others, under the desk's own setting and under the chosen one."
+        if held
+        else "It takes two sessions: one that chooses and one that is held out."
     )
     setting = {"told": ("", plain), "latency_ms": ("Delay, ms", number(1)), "queue": ("Queue", plain)}
     columns = {"session": ("Session", plain), **setting, **_RECONCILED}
