@@ -3,7 +3,8 @@
 The events are those of an aggregated feed (a level's new size, or a trade), made from one session of the simulated
 exchange: what hftbacktest's queue models are meant for. Prices are ticks above the ladder's lowest, one contract an order.
 The policy is hftbacktest's own kind: one post-only order a side at the touch; where the touch has moved, it is cancelled, and
-sent anew at the touch once it is known to be gone. A decision at every event.
+sent anew at the touch once it is known to be gone. A decision at every event. One thing hftbacktest cannot do: cancel an order of
+which it has not heard yet. Ours cancels at once.
 """
 
 import datetime as dt
@@ -52,9 +53,9 @@ class Events(NamedTuple):
 
 def session_tape(records: int) -> Tape:
     """The tape of a session of the simulated exchange of about so many records."""
-    made = simulate(
-        1, SESSION, [Instrument(1, MARKET.tick, follows=True)], open_ns=OPEN_NS, close_ns=CLOSE_NS, events=records, alpha=1.0
-    )[0].records
+    made = simulate(1, SESSION, [Instrument(1, MARKET.tick, follows=True)], open_ns=OPEN_NS, close_ns=CLOSE_NS, events=records, alpha=1.0)[
+        0
+    ].records
     frame = pl.DataFrame(
         {name: made[name] for name in ("ts_event", "price", "size", "order_id", "flags")}
         | {name: made[name].view(np.uint8) for name in ("action", "side")}
@@ -97,6 +98,8 @@ class Played(NamedTuple):
     seconds: float
     fills: np.ndarray
     """int64[n, 3]: time at the exchange, side (+1 bought), price."""
+    sent: np.ndarray
+    """int64[n, 5]: its requests: time, whether a cancel, order (from 1), side (+1 buys), price."""
     position: float
     fees: float
 
@@ -116,13 +119,13 @@ def play(events: Events, width: int, depth: str, *, delay_ns: int, limit: int) -
         .lot_size(1.0)
         .last_trades_capacity(0)
     )
-    fills = np.zeros((len(events.ts), 3), np.int64)
+    fills, sent = np.zeros((len(events.ts), 3), np.int64), np.zeros((len(events.ts), 5), np.int64)
     run = DEPTHS[depth]([asset.roi_lb(0.0).roi_ub(float(width)) if depth == "ROI vector" else asset])
     began = time.perf_counter()
-    count = _quote(run, limit, fills)
+    count, requests = _quote(run, limit, fills, sent)
     seconds = time.perf_counter() - began
     state = run.state_values(0)
-    played = Played(seconds, fills[:count].copy(), float(state.position), float(state.fee))
+    played = Played(seconds, fills[:count].copy(), sent[:requests].copy(), float(state.position), float(state.fee))
     run.close()
     return played
 
@@ -139,9 +142,9 @@ def feed(events: Events) -> np.ndarray:
 
 
 @njit
-def _quote(run: Any, limit: int, fills: np.ndarray) -> int:
+def _quote(run: Any, limit: int, fills: np.ndarray, log: np.ndarray) -> tuple[int, int]:
     ours = np.zeros(2, np.int64)  # order by side, 0: none
-    sent, count = 0, 0
+    sent, count, k = 0, 0, 0
     while run.wait_next_feed(False, 10**15) == 2:
         depth = run.depth(0)
         bid, ask = depth.best_bid_tick, depth.best_ask_tick
@@ -149,27 +152,30 @@ def _quote(run: Any, limit: int, fills: np.ndarray) -> int:
             continue
         orders, over = run.orders(0), False
         for side in range(2):
-            touch = bid if side == BID else ask
+            touch, sign = (bid, 1) if side == BID else (ask, -1)
             if ours[side] > 0:
                 order = orders.get(ours[side])
                 if order.req == 0 and order.status >= _GONE:
                     if order.status == _FILLED:
-                        fills[count] = order.exch_timestamp, 1 if side == BID else -1, order.exec_price_tick
+                        fills[count] = order.exch_timestamp, sign, order.exec_price_tick
                         count += 1
                     ours[side], over = 0, True
                 elif order.req == 0 and order.price_tick != touch:
                     run.cancel(0, ours[side], False)
-            held = run.position(0) if side == BID else -run.position(0)
-            if ours[side] == 0 and held + 1 <= limit:
+                    log[k] = run.current_timestamp, 1, ours[side], sign, order.price_tick
+                    k += 1
+            if ours[side] == 0 and sign * run.position(0) + 1 <= limit:
                 sent += 1
                 ours[side] = sent
+                log[k] = run.current_timestamp, 0, sent, sign, touch
+                k += 1
                 if side == BID:
                     run.submit_buy_order(0, sent, float(touch), 1.0, GTX, LIMIT, False)
                 else:
                     run.submit_sell_order(0, sent, float(touch), 1.0, GTX, LIMIT, False)
         if over:
             run.clear_inactive_orders(0)
-    return count
+    return count, k
 
 
 # The limit --------------------------------------------------------------------------------------
