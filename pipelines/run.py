@@ -153,7 +153,7 @@ def _side_by_side(desk_file: Path, desk: Desk, todo: Mapping[Task, tuple[dg.Asse
     workers = min(desk.workers, len(todo))
     # spawn, because polars and numba hold threads that a fork would lose
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_end_with_parent) as pool:
-        for half in HALVES:
+        for half in HALVES if len(todo) > 1 else ():  # publishing needs none
             pool.submit(half, desk)  # what it fails at, the task that needs it fails at too, and says so
         while open_tasks:
             ready = [task for task in waiting if open_tasks.isdisjoint(task.needs)][: workers - len(running)]
