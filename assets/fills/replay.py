@@ -23,7 +23,7 @@ from assets.fills.queues import QUEUES
 from assets.fills.rows import FILLED, TRADED
 from assets.fills.stretches import STRETCH, Stretches, jump, nothing_out, over, passes, tell
 from assets.fills.tape import Tape, double_mids
-from assets.fills.trader import decide, idle, listen, news, settled, watch
+from assets.fills.trader import decide, idle, listen, minds_queues, news, settled, watch
 from assets.fills.wire import FILL, NEVER, ORDER, REQUEST, RULES, STATE, Room, delayed, kernel
 
 if TYPE_CHECKING:
@@ -66,6 +66,7 @@ def _decide_each(rows: np.ndarray, r: Int, ts: np.ndarray, signal: np.ndarray, s
 
     Decisions that come to nothing are passed over, and the market is caught up with at the next that does not.
     """
+    watched = minds_queues(room.policy)
     for i in range(len(ts)):
         if seen[i] > 0 and idle(rows[seen[i] - 1], ts[i], signal[i], room):
             continue
@@ -73,7 +74,7 @@ def _decide_each(rows: np.ndarray, r: Int, ts: np.ndarray, signal: np.ndarray, s
         now = delayed(ts[i], room.rules.feed_delay)
         if news(now, room):
             listen(now, room)
-        if room.state.settled == 1:
+        if watched and room.state.settled == 1:
             for k in range(before, r):
                 watch(rows[k], room)
         if r > 0 and not settled(rows[r - 1], ts[i], signal[i], room):

@@ -59,6 +59,12 @@ def settled(row: Any, ts: Int, prediction: float, room: Room) -> bool:
 
 
 @inlined
+def minds_queues(policy: Any) -> bool:
+    """Whether what a queue has become can make a decision another one."""
+    return policy.style != TAKE and (policy.ahead_weight != 0.0 or policy.behind_weight != 0.0)
+
+
+@inlined
 def watch(row: Any, room: Room) -> None:
     """What a row of the tape did to the queue at one of our levels, for the bounds between which the decision stands."""
     state, policy = room.state, room.policy
@@ -67,7 +73,7 @@ def watch(row: Any, room: Room) -> None:
     first, end = _levels(state.bid, state.ask, policy)
     if row.kind == CLEARED:
         state.settled = 0
-    elif first <= level < end and policy.style != TAKE and (policy.ahead_weight != 0.0 or policy.behind_weight != 0.0):
+    elif first <= level < end:
         o = state.standing[side, level]
         if o < 0:
             _tighten(side, _score(side, np.int64(row.px), o, 0.0, room), np.inf, room)
