@@ -96,9 +96,8 @@ def desk_report(desk: Desk) -> dg.AssetsDefinition:
             tables = read_desk(desk)
             for monday in weeks(tables):
                 write(desk.reports / f"week-{monday}.html", week_page(tables, monday))
-            for keys in Lake(desk.lake).partitions("indicator_scores"):
-                if keys["market"] == market:
-                    write_lab_page(desk, dt.date.fromisoformat(keys["period"]))
+            for period in tables.labs:
+                write_lab_page(desk, period)
             write(desk.reports / "reconciliation.html", truth_page(read_truth(desk)))
             # The index last: it leads to the others.
             write(desk.reports / "index.html", desk_page(tables))
@@ -126,6 +125,7 @@ def read_desk(desk: Desk) -> DeskTables:
         policies=_all(lake, "quoting_policy", QuotingPolicy, desk.traded, "period"),
         reports=reports,
         fills=_explained_fills(desk, lake, reports["session"].to_list()),
+        labs=_published(lake, "indicator_scores", desk.traded, "period"),
         curves=_all(lake, "curve_model", CurveModel, desk.traded, "period"),
         scores=_all(lake, "model_scores", ModelScores, desk.traded, "period"),
         importance=_all(lake, "model_importance", ModelImportance, desk.traded, "period"),
@@ -236,9 +236,14 @@ def _desk_metadata(desk: Desk, tables: DeskTables) -> dict[str, dg.MetadataValue
     }
 
 
+def _published(lake: Lake, table: str, market: str, key: str) -> list[dt.date]:
+    """Dates of a market's published partitions, rising."""
+    return [dt.date.fromisoformat(keys[key]) for keys in lake.partitions(table) if keys["market"] == market]
+
+
 def _all(lake: Lake, table: str, contract: type[pa.DataFrameModel], market: str, key: str, *only: dt.date) -> pl.DataFrame:
     """A market's partitions, all or only those of some dates, below one another, each with its date in the column `key`."""
-    days = only or [dt.date.fromisoformat(keys[key]) for keys in lake.partitions(table) if keys["market"] == market]
+    days = only or _published(lake, table, market, key)
     where: Any = [{"market": market, key: day} for day in days]
     none = contract.empty().with_columns(pl.lit(None, pl.Date).alias(key))
     return pl.concat([none, *(lake.read(table, **keys).with_columns(pl.lit(keys[key]).alias(key)) for keys in where)])

@@ -28,7 +28,8 @@ def week_page(tables: DeskTables, monday: dt.date) -> str:
         Section("The data", data_exhibits(week.quality, week.refused)),
     ]
     title = f"{tables.name}, week of {monday.day} {monday:%B %Y}"
-    return render(Page(title, lead(week.reports), tables.provenance, sections, [Link("The desk", "index.html")], _FOOTER))
+    links = [Link("The desk", "index.html"), *_labs(tables, monday, monday + dt.timedelta(days=6))]
+    return render(Page(title, lead(week.reports), tables.provenance, sections, links, _FOOTER))
 
 
 def desk_page(tables: DeskTables) -> str:
@@ -41,8 +42,13 @@ def desk_page(tables: DeskTables) -> str:
         Section("The model", model(tables)),
         Section("The data", data_exhibits(tables.quality, tables.refused)),
     ]
-    links = [Link("Can its fills be believed?", "reconciliation.html")]
+    links = [Link("Can its fills be believed?", "reconciliation.html"), *_labs(tables)[-1:]]
     return render(Page(f"{tables.desk}: {tables.name}", lead(tables.reports), tables.provenance, sections, links, _FOOTER))
+
+
+def _labs(tables: DeskTables, first: dt.date = dt.date.min, last: dt.date = dt.date.max) -> list[Link]:
+    """Links to the indicator labs of these periods."""
+    return [Link(f"Indicators before {period}", f"lab-{period}.html") for period in tables.labs if first <= period <= last]
 
 
 _FOOTER = "Times are UTC; a session is named by its trade date. Made by tickline from the desk's published tables."

@@ -1,6 +1,7 @@
 """What the pages of a week and of the desk's whole history are made from."""
 
 import datetime as dt
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
@@ -25,6 +26,8 @@ class DeskTables:
     """Rows of `performance_report`, each with its `session` (date), sorted."""
     fills: pl.DataFrame
     """Their fills, as `origin.explained` returns them, each with its `session`."""
+    labs: Sequence[dt.date]
+    """Periods whose indicators are scored: each has a page of its own."""
     curves: pl.DataFrame
     """Rows of `curve_model`, each with its `period` (date)."""
     scores: pl.DataFrame

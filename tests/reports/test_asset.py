@@ -132,6 +132,12 @@ def test_every_link_leads_to_a_page(desk):
         assert [link for link in links if not (desk.reports / link).is_file()] == []
 
 
+def test_a_week_leads_to_its_own_indicators_and_the_desk_to_the_last(desk):
+    tables = replace(asset.read_desk(desk), labs=[MONDAY, MONDAY + dt.timedelta(7)])
+    led = [re.findall(r'href="lab-([^"]+).html"', page) for page in (week_page(tables, MONDAY), desk_page(tables))]
+    assert led == [["2026-09-21"], ["2026-09-28"]]
+
+
 def test_every_page_says_simulated_exchange(desk):
     assert all("simulated exchange" in page.read_text() for page in desk.reports.iterdir())
 
