@@ -165,7 +165,10 @@ def _read(path: Path) -> Tape:
 
 
 def _many(path: Path, peer: float) -> Line:
-    """64 settings as a search draws them, spread over two cores, beside as many runs of the peer: one is measured, each costs the same."""
+    """64 settings as a search draws them, spread over two cores, beside as many runs of the peer: one is measured, each costs the same.
+
+    Ours have their daily loss limit, as in a search: who has reached it is over.
+    """
     draw = np.random.default_rng(0)
     drawn: list[dict[str, Any]] = [{name: draw.uniform(*bounds) for name, bounds in RANGES.items()} for _ in range(SETTINGS_AT_ONCE)]
     policies = [Policy(**settings) for settings in drawn]

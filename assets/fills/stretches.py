@@ -1,7 +1,7 @@
 """What of a session no setting changes, told once for stretches of it, so that a replay goes over a stretch at once.
 
 A stretch of decisions keeps the bounds of what they see: a setting that has nothing out and would not quote at any of these
-bounds would not have within them. A stretch of the tape keeps the prices that changed and what then stood there, some forty for
+bounds would not have within them. A stretch of the tape keeps the prices that changed and what then stood there, some thirty for
 256 rows: the ladder is brought from one end to the other without the rows, while nothing of ours rests among them.
 """
 
