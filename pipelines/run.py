@@ -55,7 +55,7 @@ Progress = dict[str, tuple[int, int]]
 
 
 def plan(desk: Desk) -> list[Task]:
-    """Every task of a desk, those first that others need.
+    """Every task of a desk: those first that others need, then the long before the short, so that none is waited for at the end.
 
     Raises:
         RunError: the desk's sessions end before a first model could have been trained.
@@ -72,14 +72,22 @@ def plan(desk: Desk) -> list[Task]:
         )
     record = {day: Task("record_session", day.isoformat(), tuple(recorded_keys(desk))) for day in calendar.sessions()}
     trained, scored, traded = (tuple(market_keys(desk, layers)) for layers in (TRAINED, SCORED, TRADED))
-    tasks = list(record.values())
-    for period in calendar.periods():
-        key, days = period.isoformat(), calendar.period_sessions(period)
-        retrain = Task("retrain", key, trained, tuple(record[day] for day in calendar.training_sessions(period)))
-        tasks += [retrain, *(Task("trade_session", day.isoformat(), traded, (retrain, record[day])) for day in days)]
-        if days:
-            tasks.append(Task("score_models", key, scored, (retrain, *(record[day] for day in days))))
-    return tasks
+    days = {period: calendar.period_sessions(period) for period in calendar.periods()}
+    retrain = {
+        period: Task("retrain", period.isoformat(), trained, tuple(record[day] for day in calendar.training_sessions(period)))
+        for period in days
+    }
+    score = [
+        Task("score_models", period.isoformat(), scored, (retrain[period], *(record[day] for day in traded_days)))
+        for period, traded_days in days.items()
+        if traded_days
+    ]
+    trade = [
+        Task("trade_session", day.isoformat(), traded, (retrain[period], record[day]))
+        for period, traded_days in days.items()
+        for day in traded_days
+    ]
+    return [*record.values(), *retrain.values(), *score, *trade]
 
 
 def run_desk(desk_file: Path, on_progress: Callable[[Progress], None]) -> None:
