@@ -64,7 +64,7 @@ def test_rows_labels_and_correlations_are_in_the_metadata(desk, ticks):
     run = materialise(desk, SESSION)
     table = Lake(desk.lake).read("feature_table", market="FLW", session=SESSION)
     told = run.asset_materializations_for_node("FLW__feature_table")[0].metadata
-    assert told["rows"].value == table.height
+    assert told["dagster/row_count"].value == table.height
     assert told["rows_own"].value == table["own"].sum() < table.height
     assert told["rows_with_label"].value == table["label"].count() < table.height
     assert told["correlation_skew"].value == pytest.approx(table.drop_nulls("label").select(pl.corr("skew", "label")).item())
