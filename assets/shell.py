@@ -24,7 +24,7 @@ def told() -> Iterator[None]:
         raise dg.Failure(description=str(error), allow_retries=False) from error
 
 
-_TOLD_ROWS: Final = 40
+TOLD_ROWS: Final = 40
 """Rows of a table in an asset's metadata: more is for SQL."""
 
 COLUMN_LINEAGE: Final = "dagster/column_lineage"
@@ -58,10 +58,10 @@ def result(
 def markdown(table: pl.DataFrame) -> dg.MarkdownMetadataValue:
     """A table as the UI shows it, its first forty rows."""
     with pl.Config(
-        tbl_formatting="ASCII_MARKDOWN", tbl_hide_column_data_types=True, tbl_hide_dataframe_shape=True, tbl_rows=_TOLD_ROWS, tbl_cols=-1,
+        tbl_formatting="ASCII_MARKDOWN", tbl_hide_column_data_types=True, tbl_hide_dataframe_shape=True, tbl_rows=TOLD_ROWS, tbl_cols=-1,
         tbl_width_chars=10_000, fmt_str_lengths=200, float_precision=4, tbl_cell_numeric_alignment="RIGHT",
     ):  # fmt: skip
-        return dg.MetadataValue.md(str(table.head(_TOLD_ROWS)))
+        return dg.MetadataValue.md(str(table.head(TOLD_ROWS)))
 
 
 def contract_check(

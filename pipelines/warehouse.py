@@ -23,7 +23,7 @@ import duckdb
 from assets.desk import Desk
 from assets.lake import Lake
 from assets.reports.statistics import sessions_a_year
-from assets.shell import OWNERS, told
+from assets.shell import OWNERS, TOLD_ROWS, markdown, told
 from pipelines.layers import LAYERS, LINE, Layer
 from pipelines.query import CONFIG, WarehouseError, layout
 from pipelines.sql_models import Columns, Model, Project, TestResult, load, quoted, run_tests, text
@@ -108,6 +108,7 @@ def warehouse_assets(desk: Desk) -> dg.AssetsDefinition:
         group_name="warehouse",
         kinds={"duckdb"},
         owners=OWNERS,
+        tags={"market": desk.traded, "layer": "warehouse"},
         code_version=layout(),
     )
 
@@ -121,6 +122,9 @@ def warehouse_assets(desk: Desk) -> dg.AssetsDefinition:
     def publish_warehouse() -> Iterator[dg.MaterializeResult]:
         with told():
             built = build(desk, project)
+        with duckdb.connect(str(desk.warehouse), read_only=True, config=CONFIG) as con:
+            marts = [model.name for model in project.models.values() if model.kind == "marts"]
+            shown = {name: markdown(con.table(name).limit(TOLD_ROWS).pl()) for name in marts}
         for model in project.models.values():
             yield dg.MaterializeResult(
                 asset_key=_key(model),
@@ -129,6 +133,7 @@ def warehouse_assets(desk: Desk) -> dg.AssetsDefinition:
                     "dagster/table_name": model.name,
                     "dagster/column_schema": _column_schema(built.columns[model.name], _descriptions(model, built.columns[model.name])),
                     "dagster/column_lineage": _column_lineage(desk, project, model.name),
+                    **({"table": shown[model.name]} if model.name in shown else {}),
                 },
                 check_results=[_check_result(result, _key(model)) for result in built.results if result.test.model == model.name],
             )
@@ -286,6 +291,7 @@ def _spec(desk: Desk, project: Project, model: Model) -> dg.AssetSpec:
         group_name=model.kind,
         kinds={"duckdb", "sql"},
         owners=OWNERS,
+        tags={"market": desk.traded, "layer": model.kind},
         code_version=model.version,
         metadata={"dagster/column_schema": _column_schema(columns, _descriptions(model, columns))},
     )

@@ -76,6 +76,7 @@ def test_every_asset_tells_what_it_is(definitions: dg.Definitions) -> None:
         assert node.description, key
         assert node.owners == ["team:desk"], key
         assert node.kinds, key
+        assert set(node.tags) >= {"market", "layer"}, key
 
 
 def test_columns_come_from_columns_that_are_there_of_assets_upstream(definitions: dg.Definitions) -> None:

@@ -56,6 +56,7 @@ def test_materialising_publishes_with_lineage_checks_and_rows_though_most_partit
     assert len(made) == len(PROJECT.models) + 1
     daily = next(one.metadata for one in made if one.asset_key == dg.AssetKey(["marts", "daily_pnl"]))
     assert daily["dagster/row_count"].value == 1
+    assert "| 10.0" in daily["table"].value
     dependency = daily["dagster/column_lineage"].value.deps_by_column["trades"][0]
     assert (dependency.asset_key.to_user_string(), dependency.column_name) == ("staging/stg_performance_report", "fills")
     described = {column.name: column.description for column in daily["dagster/column_schema"].value.columns}
