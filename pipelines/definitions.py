@@ -58,9 +58,10 @@ def _definitions(desk: Desk) -> dg.Definitions:
     for floor in (features, curves, fills, truth, reports):
         checks += floor.checks(desk, desk.traded)
     published = [warehouse_assets(desk), reports.desk_report(desk)]
-    defined = jobs(desk, [key for asset in published for key in asset.keys])
+    at_last = [key for asset in published for key in asset.keys]
+    defined = jobs(desk, at_last)
     by_name = {job.name: job for job in defined}
-    policies = freshness(desk)
+    policies = freshness(desk, at_last)
     return dg.Definitions(
         assets=[with_freshness(asset, policies) for asset in (*(with_columns(desk, asset) for asset in lineage), *published)],
         asset_checks=checks,

@@ -7,7 +7,7 @@ record_when_landed a sensor, where the source is a folder: records the sessions 
 
 import datetime as dt
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,8 +25,10 @@ _AT_ONCE: Final = 500
 """Evaluations that one turn of the sensor reads: a turn has a minute, and the next goes on where this one ended."""
 
 
-def freshness(desk: Desk) -> Mapping[dg.AssetKey, dg.FreshnessPolicy]:
+def freshness(desk: Desk, published: Sequence[dg.AssetKey]) -> Mapping[dg.AssetKey, dg.FreshnessPolicy]:
     """When each asset is late; nothing is on a desk with a last session, whose history is complete.
+
+    `published` are made anew after each session: the warehouse, its models, the desk's pages.
 
     The nightly schedule runs at 01:00 after each session, the weekly one on Saturday at 01:30: the deadlines leave
     them five and ten hours, and lie on no day on which nothing is due.
@@ -36,7 +38,7 @@ def freshness(desk: Desk) -> Mapping[dg.AssetKey, dg.FreshnessPolicy]:
     nights = "0 6 * * *" if desk.every_day else "0 6 * * 2-6"
     by_morning = dg.FreshnessPolicy.cron(deadline_cron=nights, lower_bound_delta=dt.timedelta(hours=8))
     by_noon = dg.FreshnessPolicy.cron(deadline_cron="0 12 * * 6", lower_bound_delta=dt.timedelta(hours=14))
-    sessions = [*recorded_keys(desk), *market_keys(desk, TRADED), dg.AssetKey("warehouse"), dg.AssetKey("desk_report")]
+    sessions = [*recorded_keys(desk), *market_keys(desk, TRADED), *published]
     models = market_keys(desk, [*TRAINED, *SCORED])
     return dict.fromkeys(sessions, by_morning) | dict.fromkeys(models, by_noon if desk.retrain == "weekly" else by_morning)
 
