@@ -312,7 +312,8 @@ def batch(state, feed, rows):  # type: ignore[no-untyped-def]
                 on_trade(state, k, price[j], size[j], aggressor[j])
                 sources[k].next_trade += 1
         while series_at < known_at.size and known_at[series_at] <= ts[i]:
-            told = tell(state, rows.values, told)
+            if now.rows:
+                told = tell(state, rows.values, told)
             on_value(state, slot[series_at], value[series_at])
             series_at += 1
         found = on_top(state, m, bid_px[i], ask_px[i], bid_sz[i], ask_sz[i])

@@ -30,7 +30,7 @@ from assets.reports.truth import TruthTables, truth_page
 from assets.shell import OWNERS, contract_check, result, told
 from assets.ticks.schema import Recording
 
-CODE_VERSION: Final = "3"
+CODE_VERSION: Final = "4"
 """Raised with the figures of a report or the look of a page."""
 
 _DESK_INPUTS: Final = (
@@ -60,7 +60,7 @@ def performance_report(desk: Desk) -> dg.AssetsDefinition:
         code_version=CODE_VERSION,
         partitions_def=Calendar(desk).traded_partitions,
         deps=[
-            *(dg.AssetKey([market, table]) for table in ("simulated_fills", "predictions", "feature_table")),
+            *(dg.AssetKey([market, table]) for table in ("simulated_fills", "what_if", "predictions", "feature_table")),
             *(dg.AssetKey([name, "clean_books"]) for name in desk.all_markets),
             dg.AssetDep(dg.AssetKey([market, "curve_model"]), partition_mapping=dg.TimeWindowPartitionMapping()),
         ],
@@ -199,6 +199,7 @@ def write_session_page(desk: Desk, session: dt.date) -> tuple[Path, SessionTable
         curves=lake.read("curve_model", **of_period) if lake.exists("curve_model", **of_period) else None,
         quality=quality,
         refused=refused,
+        what_if=lake.read("what_if", **keys).with_columns(session=pl.lit(session)) if lake.exists("what_if", **keys) else None,
     )
     report = tables.summarise()
     monday = session - dt.timedelta(days=session.weekday())

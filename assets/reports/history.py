@@ -23,7 +23,7 @@ def week_page(tables: DeskTables, monday: dt.date) -> str:
     week = tables.week(monday)
     sections = [
         Section("Result", [headline(week.reports), *_running(week), _sessions(week)]),
-        Section("Where it came from", [*_origins(week), *assumptions(week), *ways(week)]),
+        Section("Where it came from", [*_origins(week), *assumptions(week.what_if, week.unit, week.where), *ways(week)]),
         Section("The model", model(week)),
         Section("The data", data_exhibits(week.quality, week.refused)),
     ]
@@ -37,7 +37,7 @@ def desk_page(tables: DeskTables) -> str:
     tables_of = [_stretches(tables, "week"), _stretches(tables, "month"), _sessions(tables)]
     sections = [
         Section("Result", [_cards(tables), *_running(tables), *tables_of]),
-        Section("Where it came from", [*_origins(tables), *assumptions(tables), *ways(tables)]),
+        Section("Where it came from", [*_origins(tables), *assumptions(tables.what_if, tables.unit, tables.where), *ways(tables)]),
         Section("Is it luck?", luck(tables)),
         Section("The model", model(tables)),
         Section("The data", data_exhibits(tables.quality, tables.refused)),
@@ -60,7 +60,7 @@ def _cards(tables: DeskTables) -> list[Card]:
     if not reports.height:
         return headline(reports)
     net = reports["net_pnl"].to_numpy()
-    base, most = statistics.exposure(reports), int(reports["max_position"].to_numpy().max())
+    base = statistics.exposure(reports)
     held, one = float(reports["hold_pnl"].sum()), float(reports["notional"][0])
     fall = statistics.max_drawdown(net)
     days = ["the start", *reports["session"].dt.strftime("%d %b %Y").to_list()]
@@ -68,7 +68,7 @@ def _cards(tables: DeskTables) -> list[Card]:
     months = statistics.scoreboard(reports, "1mo").sort("net_pnl", "month", descending=[True, False])
     won, lost = int((net > 0).sum()), int((net < 0).sum())
     own = [
-        Card("Return", percent(net.sum() / base if base else None), f"of the most it held: {most:,} x {one:,.0f}"),
+        Card("Return", percent(net.sum() / base if base else None), f"of the most it held, {number()(base)}"),
         Card("Return, held", percent(held / one if one else None), "the same, held each session and flat overnight"),
         Card("Sharpe, a year", number(2)(evidence.sharpe(net, tables.per_year)), f"{number(3)(evidence.sharpe(net))} a session"),
         Card("Sortino, a year", number(2)(statistics.sortino(net, tables.per_year)), f"{tables.per_year} sessions a year"),

@@ -93,21 +93,27 @@ def ways(tables: DeskTables) -> list[Exhibit | Table]:
     ]
 
 
-def assumptions(tables: DeskTables) -> list[Exhibit | Table]:
-    """The same sessions, policy and predictions with another wire, and with the queue known in other ways."""
-    if not tables.what_if.height:
+def assumptions(what_if: pl.DataFrame, currency: str, where: str) -> list[Exhibit]:
+    """The same sessions, policy and predictions with another wire, and with the queue known in other ways.
+
+    Args:
+        what_if: its rows, each with its `session`.
+        currency: of the money.
+        where: the clause that picks these sessions from the warehouse.
+    """
+    if not what_if.height:
         return []
-    unit = f"{tables.unit} a session"
+    unit = f"{currency} a session"
     sql = (
         "select assumption, setting, any_value(latency_ms) as latency_ms, count(*) as sessions, avg(net_pnl) as mean_day,\n"
         "       avg(contracts) as contracts from what_if\n"
-        f"{tables.where} and assumption = '%s' group by assumption, setting order by latency_ms, mean_day desc"
+        f"{where} and assumption = '%s' group by assumption, setting order by latency_ms, mean_day desc"
     )
     wire, queue = (
-        mean_sessions(tables.what_if.filter(pl.col("assumption") == name).sort("latency_ms", maintain_order=True), "setting")
+        mean_sessions(what_if.filter(pl.col("assumption") == name).sort("latency_ms", maintain_order=True), "setting")
         for name in ("latency", "queue")
     )
-    resampled = "Net P&L of a mean session, with a 95 % interval from whole sessions drawn with replacement."
+    resampled = "Net P&L of a mean session, with a 95 % interval from whole sessions drawn with replacement; one session has none."
     return [
         Exhibit(
             "latency",

@@ -147,7 +147,7 @@ def number(digits: int = 0) -> Teller:
 
 def _minus(text: str) -> str:
     """The number's own minus sign, and none nor a plus before a zero."""
-    return text.replace("-", "\N{MINUS SIGN}") if text.strip("+-0.,") else text.lstrip("+-")
+    return text.replace("-", "\N{MINUS SIGN}") if text.strip("+-0.,%") else text.lstrip("+-")
 
 
 def percent(value: float | None) -> str:

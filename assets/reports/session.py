@@ -10,6 +10,7 @@ from assets.desk import Market
 from assets.reports import figures, origin
 from assets.reports.data import data_exhibits
 from assets.reports.exhibits import curve_exhibits, origin_queries, origins
+from assets.reports.luck import assumptions
 from assets.reports.page import Card, Exhibit, Link, Page, Section, money, number, percent, render, write
 from assets.reports.plot import share_clock
 from assets.reports.statistics import scoreboard
@@ -37,7 +38,14 @@ class SessionTables:
     """Rows of `book_quality` of every market, as `data_exhibits` wants them; None where no lake has any."""
     refused: pl.DataFrame | None = None
     """Its rows of `quarantine` counted, likewise."""
+    what_if: pl.DataFrame | None = None
+    """Its rows of `what_if`, likewise."""
     unit: str = "USD"
+
+    @property
+    def where(self) -> str:
+        """The clause that picks the session from a table of the warehouse."""
+        return f"where market = '{self.name}' and session = date '{self.session}'"
 
     def summarise(self) -> pl.DataFrame:
         """The session's row of `performance_report`."""
@@ -66,9 +74,11 @@ def session_page(tables: SessionTables, report: pl.DataFrame, *, links: tuple[Li
         warehouse: whether there is one, so that the SQL under each figure can be run.
     """
     sql = _queries(tables) if warehouse else {}
+    explained = origin.explained(tables.fills, tables.orders, tables.market)
+    otherwise = assumptions(tables.what_if, tables.unit, tables.where) if tables.what_if is not None else []
     sections = [
         Section("Result", [headline(report), *_result(tables, sql)]),
-        Section("Where it came from", origins(report, origin.explained(tables.fills, tables.orders, tables.market), sql)),
+        Section("Where it came from", [*origins(report, explained, sql), *otherwise]),
     ]
     if tables.curves is not None and tables.curves.height:
         sections.append(Section("The model", curve_exhibits(tables.curves, sql.get("curves"))))
@@ -127,7 +137,7 @@ def _queries(tables: SessionTables) -> dict[str, str]:
     """The SQL that gives what each figure shows, on the published warehouse."""
     market, day = tables.name, tables.session
     monday = day - dt.timedelta(days=day.weekday())
-    where = f"where market = '{market}' and session = date '{day}'"
+    where = tables.where
     return {
         "price": f"select ts_event, (bid_px + ask_px) / 2e9 as mid from feature_table\n{where} order by ts_event;\n\n"
         f"select ts_event, side, price / 1e9 as price, quantity, liquidity, position from fills\n{where} order by ts_event",

@@ -271,9 +271,12 @@ def test_pnl_is_drawn_against_latency_and_between_the_queues_bounds(desk):
     assert wire["label"].to_list() == ["0 ms", "5 ms", "20 ms"]
     assert wire["mean"].to_list() == pytest.approx([-mean_day, -mean_day - 5, -mean_day - 20])
     assert (wire["low"] <= wire["mean"]).all()
-    _, bounds = assumptions(tables)
+    _, bounds = assumptions(tables.what_if, tables.unit, tables.where)
     assert bounds.figure["data"][0]["y"] == ["pessimist", "exact", "optimist"]
-    assert 'id="latency"' in week_page(tables, MONDAY)
+    session = (desk.reports / f"session-{MONDAY}.html").read_text()
+    for page in (session, week_page(tables, MONDAY), desk_page(tables)):
+        assert 'id="latency"' in page
+        assert 'id="queue-bounds"' in page
 
 
 def test_what_was_left_out_is_on_every_page(desk):

@@ -92,7 +92,12 @@ def test_every_figure_has_its_place_a_caption_and_its_query(page):
     assert list(parsed.figures) == [name for name in parsed.ids if name.startswith("plot-")]
     assert len(set(parsed.ids)) == len(parsed.ids)
     assert {"plot-price", "plot-pnl", "plot-drawdown", "plot-position", "plot-markouts", "plot-curve-0"} <= set(parsed.figures)
-    assert page.count("<summary>SQL</summary>") >= 6
+    drawn = [figure for figure in re.findall("<figure.*?</figure>", page, re.S) if 'id="plot-' in figure]
+    assert len(drawn) == len(parsed.figures)
+    for figure in drawn:
+        if 'id="plot-curve-' not in figure:  # those share what stands above the first of them
+            assert re.search(r"<p>\w[^<]+</p>", figure), figure[:200]
+            assert "<summary>SQL</summary><pre>" in figure, figure[:200]
 
 
 def test_plotly_knows_every_property_of_every_figure(page):
@@ -201,4 +206,5 @@ def test_numbers_are_told_as_people_write_them():
         "–",
     ]
     assert [number(2)(value) for value in (-0.001, -1234.5, None)] == ["0.00", "−1,234.50", "–"]
+    assert (percent(-0.0003), percent(-0.0006)) == ("0.0%", "−0.1%")
     assert (percent(0.256), percent(None), plain("<b>"), plain(None)) == ("25.6%", "–", "&lt;b&gt;", "–")
