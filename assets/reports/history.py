@@ -69,7 +69,7 @@ def _cards(tables: DeskTables) -> list[Card]:
     won, lost = int((net > 0).sum()), int((net < 0).sum())
     own = [
         Card("Return", percent(net.sum() / base if base else None), f"of the most it held, {number()(base)}"),
-        Card("Return, held", percent(held / one if one else None), "the same, held each session and flat overnight"),
+        Card("Return, held", percent(held / one if one else None), f"of one contract, {one:,.0f}: held each session and flat overnight"),
         Card("Sharpe, a year", number(2)(evidence.sharpe(net, tables.per_year)), f"{number(3)(evidence.sharpe(net))} a session"),
         Card("Sortino, a year", number(2)(statistics.sortino(net, tables.per_year)), f"{tables.per_year} sessions a year"),
         Card(
