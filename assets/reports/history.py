@@ -60,16 +60,16 @@ def _cards(tables: DeskTables) -> list[Card]:
     if not reports.height:
         return headline(reports)
     net = reports["net_pnl"].to_numpy()
-    base = statistics.exposure(reports)
-    held, one = float(reports["hold_pnl"].sum()), float(reports["notional"][0])
+    most, one = statistics.bases(reports)
+    returned = statistics.returns(reports).row(-1, named=True)
     fall = statistics.max_drawdown(net)
     days = ["the start", *reports["session"].dt.strftime("%d %b %Y").to_list()]
     worst = reports.sort("net_pnl", "session").row(0, named=True)
     months = statistics.scoreboard(reports, "1mo").sort("net_pnl", "month", descending=[True, False])
     won, lost = int((net > 0).sum()), int((net < 0).sum())
     own = [
-        Card("Return", percent(net.sum() / base if base else None), f"of the most it held, {number()(base)}"),
-        Card("Return, held", percent(held / one if one else None), f"of one contract, {one:,.0f}: held each session and flat overnight"),
+        Card("Return", percent(returned["net"]), f"of the most it held, {number()(most)}"),
+        Card("Return, held", percent(returned["held"]), f"of one contract, {number()(one)}: held each session and flat overnight"),
         Card("Sharpe, a year", number(2)(evidence.sharpe(net, tables.per_year)), f"{number(3)(evidence.sharpe(net))} a session"),
         Card("Sortino, a year", number(2)(statistics.sortino(net, tables.per_year)), f"{tables.per_year} sessions a year"),
         Card(
@@ -88,14 +88,20 @@ def _cards(tables: DeskTables) -> list[Card]:
 def _running(tables: DeskTables) -> list[Exhibit]:
     where, reports, unit = tables.where, tables.reports, tables.unit
     days = reports["session"].dt.strftime("%Y-%m-%d").to_list()
+    most, one = (number()(base) for base in statistics.bases(reports))
     return [
         Exhibit(
             "cumulative",
-            f"Cumulative P&L, {unit}",
-            "Net after fees, before fees, and one contract held from first to last quote of each session, added up from zero.",
+            "Cumulative return against holding the contract",
+            f"Added up from zero: net after fees, and before fees, of the most that was held, {most} {unit}; one contract held from first "
+            f"to last quote of each session, of its worth at the first of all, {one} {unit}.",
             history_figures.cumulative(reports, unit),
-            "select session, sum(net_pnl) over (order by session) as net, sum(gross_pnl) over (order by session) as gross,\n"
-            f"       sum(hold_pnl) over (order by session) as held\nfrom performance_report\n{where} order by session",
+            "with based as (select *, nullif(max(max_position * notional) over (), 0) as most_held,\n"
+            f"    nullif(first_value(notional) over (order by session), 0) as one_contract from performance_report\n    {where})\n"
+            "select session, 100 * sum(net_pnl) over so_far / most_held as net, 100 * sum(gross_pnl) over so_far / most_held as gross,\n"
+            "       100 * sum(hold_pnl) over so_far / one_contract as held, sum(net_pnl) over so_far as net_pnl,\n"
+            "       sum(gross_pnl) over so_far as gross_pnl, sum(hold_pnl) over so_far as hold_pnl\n"
+            "from based window so_far as (order by session) order by session",
         ),
         Exhibit(
             "drawdown",

@@ -5,7 +5,7 @@ import polars as pl
 
 from assets.reports.figures import drawdown
 from assets.reports.plot import Figure, axes, listed, marked, name_days, packed, stroke
-from assets.reports.statistics import random_trades
+from assets.reports.statistics import random_trades, returns
 
 
 def drift(wide: pl.DataFrame) -> Figure:
@@ -34,20 +34,24 @@ def drift(wide: pl.DataFrame) -> Figure:
 
 
 def cumulative(reports: pl.DataFrame, unit: str) -> Figure | None:
-    """Net and gross P&L and one contract held, added up session by session from zero."""
+    """Return of net and gross P&L and of one contract held, session by session from zero; the pointer tells the money as well."""
     if not reports.height:
         return None
     labels = ["start", *reports["session"].dt.strftime("%Y-%m-%d").to_list()]
+    shares = returns(reports)
     lines = []
-    for column, label, colour, dash, width in (
-        ("hold_pnl", "one contract held", "--muted", "dot", 1.0),
-        ("gross_pnl", "before fees", "--third", "dash", 1.25),
-        ("net_pnl", "net", "--ink", "solid", 2.0),
+    for share, column, label, colour, dash, width in (
+        ("held", "hold_pnl", "one contract held", "--muted", "dot", 1.0),
+        ("gross", "gross_pnl", "before fees", "--third", "dash", 1.25),
+        ("net", "net_pnl", "net", "--ink", "solid", 2.0),
     ):
-        worth = np.concatenate([[0.0], reports[column].cum_sum().to_numpy()])
-        lines.append(stroke(label, labels, worth, colour, width=width, dash=dash))
+        percent = np.concatenate([[0.0], 100 * shares[share].fill_null(np.nan).to_numpy()])
+        money = np.concatenate([[0.0], reports[column].cum_sum().to_numpy()])
+        line = stroke(label, labels, percent, colour, width=width, dash=dash)
+        lines.append(line | {"customdata": packed(money), "hovertemplate": f"%{{y:.2f}} %, %{{customdata:+,.2f}} {unit}"})
     figure = axes(lines, height=340)
     name_days(figure, labels)
+    figure["layout"]["yaxis"]["ticksuffix"] = " %"
     return figure
 
 

@@ -90,13 +90,26 @@ def sessions_to_convince(pnl: Pnl, level: float = 0.95) -> int | None:
     return math.ceil(1 + (scale * _NORMAL.inv_cdf(level) / ratio) ** 2)
 
 
-def exposure(reports: pl.DataFrame) -> float | None:
-    """Base of a return: the largest worth that the desk held in any session, its most contracts times one at the first mid.
+def bases(reports: pl.DataFrame) -> tuple[float | None, float | None]:
+    """What returns are of: the most that was held, and one contract at the first session's first mid.
 
-    None without a position: nothing was at stake, so nothing has a return on it.
+    The most is the largest worth of any session: its most contracts times one at its first mid. None without a position, or
+    without a price: nothing was at stake, so nothing has a return on it.
     """
-    worth = float((reports["max_position"] * reports["notional"]).to_numpy().max(initial=0.0))
-    return worth or None
+    most = float((reports["max_position"] * reports["notional"]).to_numpy().max(initial=0.0))
+    one = float(reports["notional"][0]) if reports.height else 0.0
+    return most or None, one or None
+
+
+def returns(reports: pl.DataFrame) -> pl.DataFrame:
+    """Cumulative return after each session on its base: session; net and gross of the most that was held; held of one contract."""
+    most, one = (pl.lit(base, pl.Float64) for base in bases(reports))
+    return reports.select(
+        "session",
+        net=pl.col("net_pnl").cum_sum() / most,
+        gross=pl.col("gross_pnl").cum_sum() / most,
+        held=pl.col("hold_pnl").cum_sum() / one,
+    )
 
 
 def random_trades(reports: pl.DataFrame) -> tuple[float, float]:

@@ -1,5 +1,6 @@
 """The floor's assets on a small lake: rows, pages, links, the SQL under the figures, and what is said when something is missing."""
 
+import base64
 import datetime as dt
 import html
 import json
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import dagster as dg
 import duckdb
+import numpy as np
 import polars as pl
 import polars.testing
 import pytest
@@ -115,6 +117,14 @@ def run(desk: Desk, session: dt.date, **more) -> dg.ExecuteInProcessResult:
         return dg.materialize([asset.performance_report(desk)], partition_key=session.isoformat(), instance=instance, **more)
 
 
+def figures_of(page: str) -> dict[str, dict]:
+    return {figure["id"]: figure for figure in json.loads(re.search(r'id="figures">(.*?)</script>', page)[1])}
+
+
+def numbers(array) -> np.ndarray:
+    return np.frombuffer(base64.b64decode(array["bdata"]), array["dtype"])
+
+
 def test_each_session_has_a_row_and_a_page(desk):
     lake = Lake(desk.lake)
     for session in SESSIONS:
@@ -159,7 +169,8 @@ def with_marts(con: duckdb.DuckDBPyConnection, desk: Desk) -> None:
     """The lake's tables, and the marts that a page asks."""
     for table in sorted(path.name for path in desk.lake.iterdir()):
         con.execute(f"create view {table} as from read_parquet('{desk.lake}/{table}/*/*/*.parquet', hive_partitioning = true)")
-    for model in ("stg_shadow_orders", "stg_queue_fit", "stg_reconciliation", "queue_fidelity", "reconciliation_held_out"):
+    staging = [f"stg_{layer}" for layer in ("shadow_orders", "queue_fit", "reconciliation", "policy_ablation", "performance_report")]
+    for model in (*staging, "queue_fidelity", "reconciliation_held_out", "variant_returns"):
         kind = "staging" if model.startswith("stg_") else "marts"
         con.execute(f"create or replace view {model} as {(SQL / kind / f'{model}.sql').read_text()}")
 
@@ -219,6 +230,22 @@ def test_the_query_of_the_weeks_gives_the_table_of_the_weeks(desk):
     assert [row[-1] for row in asked] == pytest.approx(shown["r2"].to_list())
 
 
+def test_the_curve_of_returns_is_its_querys_and_the_marts(desk):
+    tables = asset.read_desk(desk)
+    with duckdb.connect() as con:
+        with_marts(con, desk)
+        for page, sessions in ((week_page(tables, MONDAY), 2), (desk_page(tables), 3)):
+            query = next(text for text in re.findall(r"<pre>(.*?)</pre>", page, re.S) if "as most_held" in text)
+            asked = con.sql(html.unescape(query)).pl()
+            held, gross, net = figures_of(page)["plot-cumulative"]["data"]
+            assert asked["net"].n_unique() == sessions
+            for line, share, money in ((held, "held", "hold_pnl"), (gross, "gross", "gross_pnl"), (net, "net", "net_pnl")):
+                assert numbers(line["y"]) == pytest.approx([0.0, *asked[share]]), share
+                assert numbers(line["customdata"]) == pytest.approx([0.0, *asked[money]]), money
+        mart = con.sql("select 100 * hold_return from variant_returns where variant = 'full' order by session").fetchall()
+        assert asked["held"].to_list() == pytest.approx([held for (held,) in mart])
+
+
 def test_the_queries_of_the_breakdowns_give_their_tables(desk):
     tables = asset.read_desk(desk)
     queries = origin_queries(tables.where, tables.multiplier)
@@ -245,7 +272,7 @@ def test_other_ways_to_trade_stand_beside_the_policy(desk):
 
 def test_the_traded_model_is_told_in_and_out_of_sample_with_its_importance(desk):
     page = (desk.reports / "index.html").read_text()
-    drawn = {figure["id"]: figure for figure in json.loads(re.search(r'id="figures">(.*?)</script>', page)[1])}
+    drawn = figures_of(page)
     assert [line["name"] for line in drawn["plot-r2-by-week"]["data"]] == ["in sample", "held out", "out of sample"]
     assert drawn["plot-r2-by-week"]["data"][2]["x"] == ["2026-09-21", "2026-09-28"]
     assert drawn["plot-rivals"]["data"][0]["y"] == ["zero", "curves"]

@@ -117,8 +117,18 @@ def test_random_trades_lose_their_fees():
     assert statistics.random_trades(told) == (-6.0, 5.0)
 
 
-def test_a_return_is_on_the_most_that_was_held():
-    reports = pl.DataFrame({"max_position": [1, 3, 2], "notional": [100.0, 110.0, 120.0]})
-    assert statistics.exposure(reports) == 330.0
-    assert statistics.exposure(reports.with_columns(max_position=0)) is None
-    assert statistics.exposure(reports.clear()) is None
+def test_a_return_is_on_the_most_that_was_held_beside_one_contract():
+    money = {"net_pnl": [33.0, -66.0, 0.0], "gross_pnl": [66.0, 0.0, 0.0], "hold_pnl": [10.0, 20.0, -40.0]}
+    days = [dt.date(2026, 9, day) for day in (21, 22, 23)]
+    reports = pl.DataFrame({"session": days, "max_position": [1, 3, 2], "notional": [100.0, 110.0, 120.0], **money})
+    assert statistics.bases(reports) == (330.0, 100.0)
+    told = statistics.returns(reports)
+    assert told["net"].to_list() == pytest.approx([0.1, -0.1, -0.1])
+    assert told["gross"].to_list() == pytest.approx([0.2, 0.2, 0.2])
+    assert told["held"].to_list() == pytest.approx([0.1, 0.3, -0.1])
+
+
+def test_nothing_at_stake_has_no_return():
+    days = reports([(dt.date(2026, 9, 21), 0.0, 0)])
+    assert statistics.bases(days) == statistics.bases(days.clear()) == (None, None)
+    assert statistics.returns(days).row(0)[1:] == (None, None, None)
