@@ -9,12 +9,12 @@ The same frame gives the same bytes.
 import datetime as dt
 import hashlib
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import pandera.errors
 import pandera.polars as pa
@@ -128,6 +128,22 @@ class Lake:
             raise LakeError(f"{where} has no column {min(missing)}: it was made with other settings; materialise it anew") from None
         except (pl.exceptions.PolarsError, OSError) as error:
             raise LakeError(f"{where} cannot be read ({path}: {error}): delete the file and materialise it again") from error
+
+    def read_dates(self, table: str, dates: Sequence[dt.date], *, market: str, key: str) -> pl.DataFrame:
+        """Several partitions of a market below one another, each with its date in the column `key`, in one scan: a third of the time.
+
+        Raises:
+            LakeError: as `read` says of the partition at fault.
+        """
+        where: list[dict[str, Any]] = [{"market": market, key: date} for date in dates]
+        paths = [self.path(table, **keys) for keys in where]
+        try:
+            return pl.read_parquet(paths, hive_partitioning=True, hive_schema={"market": pl.String, key: pl.Date}).drop("market")
+        except (pl.exceptions.PolarsError, OSError):
+            # The scan does not say which file is at fault; read by itself, it does.
+            for keys in where:
+                self.read(table, **keys)
+            raise
 
     def partitions(self, table: str) -> list[dict[str, str]]:
         """Keys of every published partition of a table, sorted."""

@@ -1,5 +1,6 @@
 """A partition is whole, lawful and the same bytes every time, or it is not there."""
 
+import datetime as dt
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -94,6 +95,22 @@ def test_a_breach_or_an_error_in_a_late_part_leaves_what_was_published(lake: Lak
         lake.write_parts("trades", cut_off(), Trades, **KEYS)
     assert path.read_bytes() == before
     assert list(path.parent.iterdir()) == [path]
+
+
+def test_partitions_of_several_dates_are_read_below_one_another(lake: Lake) -> None:
+    days = [dt.date(2026, 9, day) for day in (1, 2, 3)]
+    for place, day in enumerate(days):
+        lake.write("trades", consecutive(place), Trades, market="FLW", session=day)
+    told = lake.read_dates("trades", [days[2], days[1]], market="FLW", key="session")
+    assert told.drop("session").equals(pl.concat([consecutive(2), consecutive(1)]))
+    assert told["session"].to_list() == [days[2], days[2], days[1]]
+    path = lake.path("trades", market="FLW", session=days[1])
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(LakeError, match="trades FLW 2026-09-02 cannot be read"):
+        lake.read_dates("trades", days, market="FLW", key="session")
+    path.unlink()
+    with pytest.raises(LakeError, match="trades FLW 2026-09-02 is not in the lake"):
+        lake.read_dates("trades", days, market="FLW", key="session")
 
 
 def test_a_missing_or_damaged_partition_is_named(lake: Lake) -> None:

@@ -245,6 +245,5 @@ def _published(lake: Lake, table: str, market: str, key: str) -> list[dt.date]:
 def _all(lake: Lake, table: str, contract: type[pa.DataFrameModel], market: str, key: str, *only: dt.date) -> pl.DataFrame:
     """A market's partitions, all or only those of some dates, below one another, each with its date in the column `key`."""
     days = only or _published(lake, table, market, key)
-    where: Any = [{"market": market, key: day} for day in days]
     none = contract.empty().with_columns(pl.lit(None, pl.Date).alias(key))
-    return pl.concat([none, *(lake.read(table, **keys).with_columns(pl.lit(keys[key]).alias(key)) for keys in where)])
+    return pl.concat([none, lake.read_dates(table, days, market=market, key=key)]) if days else none
