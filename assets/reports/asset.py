@@ -14,7 +14,7 @@ from assets.calendar import Calendar
 from assets.curves.schema import CurveModel, ModelImportance, ModelScores
 from assets.desk import Desk
 from assets.fills.evidence import sharpe
-from assets.fills.schema import Fills, Orders, PolicyAblation, QuotingPolicy, WhatIf
+from assets.fills.schema import Fills, LiveFills, Orders, PolicyAblation, QuotingPolicy, WhatIf
 from assets.fills.truth.schema import QueueFit, ReconciledOrders, Reconciliation, ShadowOrders
 from assets.lake import Lake
 from assets.reports.history import desk_page, week_page, weeks
@@ -30,7 +30,7 @@ from assets.reports.truth import TruthTables, truth_page
 from assets.shell import OWNERS, contract_check, result, told
 from assets.ticks.schema import Recording
 
-CODE_VERSION: Final = "5"
+CODE_VERSION: Final = "6"
 """Raised with the figures of a report or the look of a page."""
 
 _DESK_INPUTS: Final = (
@@ -41,6 +41,7 @@ _DESK_INPUTS: Final = (
     "indicator_scores",
     "curve_model",
     "model_scores",
+    "live_log",
     "queue_fit",
     "reconciliation",
 )
@@ -98,7 +99,8 @@ def desk_report(desk: Desk) -> dg.AssetsDefinition:
                 write(desk.reports / f"week-{monday}.html", week_page(tables, monday))
             for period in tables.labs:
                 write_lab_page(desk, period)
-            write(desk.reports / "reconciliation.html", truth_page(read_truth(desk)))
+            waits = _all(Lake(desk.lake), "reconciled_orders", ReconciledOrders, market, "session")
+            write(desk.reports / "reconciliation.html", truth_page(tables.truth, waits))
             # The index last: it leads to the others.
             write(desk.reports / "index.html", desk_page(tables))
         return dg.MaterializeResult(metadata=_desk_metadata(desk, tables))
@@ -133,6 +135,8 @@ def read_desk(desk: Desk) -> DeskTables:
         what_if=_all(lake, "what_if", WhatIf, desk.traded, "session"),
         quality=quality,
         refused=refused,
+        truth=read_truth(desk),
+        live=_all(lake, "live_fills", LiveFills, desk.traded, "session"),
     )
 
 
@@ -145,7 +149,6 @@ def read_truth(desk: Desk) -> TruthTables:
         shadow=_all(lake, "shadow_orders", ShadowOrders, market, "session"),
         fits=_all(lake, "queue_fit", QueueFit, market, "period"),
         rows=_all(lake, "reconciliation", Reconciliation, market, "session"),
-        orders=_all(lake, "reconciled_orders", ReconciledOrders, market, "session"),
     )
 
 

@@ -4,6 +4,7 @@ import datetime as dt
 
 from assets.fills import evidence
 from assets.reports import figures, history_figures, statistics
+from assets.reports.belief import belief
 from assets.reports.data import data_exhibits
 from assets.reports.exhibits import origin_queries, origins
 from assets.reports.luck import assumptions, luck, ways
@@ -39,6 +40,7 @@ def desk_page(tables: DeskTables) -> str:
         Section("Result", [_cards(tables), *_running(tables), *tables_of]),
         Section("Where it came from", [*_origins(tables), *assumptions(tables.what_if, tables.unit, tables.where), *ways(tables)]),
         Section("Is it luck?", luck(tables)),
+        *belief(tables),
         Section("The model", model(tables)),
         Section("The data", data_exhibits(tables.quality, tables.refused)),
     ]
@@ -94,7 +96,7 @@ def _running(tables: DeskTables) -> list[Exhibit]:
             "cumulative",
             "Cumulative return against holding the contract",
             f"Added up from zero: net after fees, and before fees, of the most that was held, {most} {unit}; one contract held from first "
-            f"to last quote of each session, of its worth at the first of all, {one} {unit}.",
+            f"to last quote of each session, of its worth at the very first, {one} {unit}.",
             history_figures.cumulative(reports, unit),
             "with based as (select *, nullif(max(max_position * notional) over (), 0) as most_held,\n"
             f"    nullif(first_value(notional) over (order by session), 0) as one_contract from performance_report\n    {where})\n"

@@ -68,19 +68,22 @@ class Card:
 
 
 @dataclass(frozen=True)
-class Section:
-    """A heading and what stands under it."""
-
-    title: str
-    parts: Sequence[Exhibit | Table | Sequence[Card]]
-
-
-@dataclass(frozen=True)
 class Link:
     """A way to another page, relative to this one."""
 
     text: str
     href: str
+
+
+Part = Exhibit | Table | Link | Sequence[Card]
+
+
+@dataclass(frozen=True)
+class Section:
+    """A heading and what stands under it."""
+
+    title: str
+    parts: Sequence[Part]
 
 
 @dataclass(frozen=True)
@@ -99,7 +102,7 @@ def render(page: Page) -> str:
     """The whole page as text."""
     exhibits = [part for section in page.sections for part in section.parts if isinstance(part, Exhibit) and part.figure]
     figures = [{"id": f"plot-{exhibit.name}", **(exhibit.figure or {})} for exhibit in exhibits]
-    nav = "".join(f'<a href="{html.escape(link.href)}">{html.escape(link.text)}</a>' for link in page.links)
+    nav = "".join(_link(link) for link in page.links)
     return _template().substitute(
         title=html.escape(page.title),
         lead=html.escape(page.lead),
@@ -172,14 +175,20 @@ def _section(section: Section) -> str:
         if small != grid:
             parts.append('<div class="small">' if small else "</div>")
         grid = small
-        parts.append(
-            _exhibit(part)
-            if isinstance(part, Exhibit)
-            else _table(part)
-            if isinstance(part, Table)
-            else f'<dl class="cards">{"".join(_card(card) for card in part)}</dl>'
-        )
+        parts.append(_part(part))
     return "\n".join([*parts, "</div></section>" if grid else "</section>"])
+
+
+def _part(part: Part) -> str:
+    match part:
+        case Exhibit():
+            return _exhibit(part)
+        case Table():
+            return _table(part)
+        case Link():
+            return f"<p>{_link(part)}</p>"
+        case _:
+            return f'<dl class="cards">{"".join(_card(card) for card in part)}</dl>'
 
 
 def _exhibit(exhibit: Exhibit) -> str:
@@ -207,6 +216,10 @@ def _table(table: Table) -> str:
 def _card(card: Card) -> str:
     note = f"<small>{html.escape(card.note)}</small>" if card.note else ""
     return f"<div><dt>{html.escape(card.label)}</dt><dd>{html.escape(card.value)}{note}</dd></div>"
+
+
+def _link(link: Link) -> str:
+    return f'<a href="{html.escape(link.href)}">{html.escape(link.text)}</a>'
 
 
 def _sql(query: str | None) -> str:

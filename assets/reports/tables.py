@@ -7,6 +7,8 @@ from decimal import Decimal
 
 import polars as pl
 
+from assets.reports.truth import TruthTables
+
 
 @dataclass(frozen=True)
 class DeskTables:
@@ -42,6 +44,10 @@ class DeskTables:
     """Rows of `book_quality` of every market, each with its `market`, its `session` (date) and whether its recording is `complete`."""
     refused: pl.DataFrame
     """Rows of `quarantine` counted: market, session, reason, rows."""
+    truth: TruthTables
+    """What was measured of the simulator's truth."""
+    live: pl.DataFrame
+    """Rows of `live_fills`, each with its `session` (date)."""
 
     @property
     def unit(self) -> str:

@@ -17,6 +17,9 @@ from assets.reports.plot import Figure, axes, listed, marked, name_days, packed,
 _WRONG: Final = (("missed", "--sell"), ("imagined", "--third"))
 _STYLES: Final = (("--ink", "solid"), ("--buy", "dash"), ("--sell", "dot"), ("--third", "dashdot"))
 
+_OF_ORDERS: Final = ("told_right", "missed", "imagined", "fill_rate", "fill_rate_estimated", "queue_error")
+"""Figures of a queue model that are means over orders."""
+
 _FOOTER: Final = "Made by tickline from the desk's published tables; docs/fidelity.md says how each figure is measured."
 
 
@@ -33,8 +36,6 @@ class TruthTables:
     """Rows of `queue_fit`, each with its `period` (date)."""
     rows: pl.DataFrame
     """Rows of `reconciliation`, each with its `session` (date)."""
-    orders: pl.DataFrame
-    """Of the rows of `reconciled_orders`: ts_request, ts_fill_log, ts_fill_replay."""
 
     @property
     def where(self) -> str:
@@ -42,12 +43,17 @@ class TruthTables:
         return f"where market = '{self.name}'"
 
 
-def truth_page(tables: TruthTables) -> str:
-    """HTML of both measurements."""
+def truth_page(tables: TruthTables, orders: pl.DataFrame) -> str:
+    """HTML of both measurements.
+
+    Args:
+        tables: what they came to.
+        orders: ts_request, ts_fill_log and ts_fill_replay of the rows of `reconciled_orders`.
+    """
     asked, own = fidelity(tables.shadow, tables.fits), tables.rows.filter("own").sort("session")
     sections = [
         Section("Shadow orders: when would they have filled?", _shadow(asked, tables)),
-        Section("Our live log beside its replay", _replayed(own, tables)),
+        Section("Our live log beside its replay", _replayed(own, orders, tables)),
         Section("Delay and queue calibrated, the later sessions held out", _calibrated(tables)),
     ]
     links = [Link("The desk", "index.html")]
@@ -89,18 +95,43 @@ def _lead(asked: pl.DataFrame, own: pl.DataFrame) -> str:
     else:
         missed, imagined, filled = (int(own[name].sum()) for name in ("missed", "imagined", "filled_log"))
         log = f"Of {filled:,} orders that filled inside the exchange the replay missed {missed:,}; it imagined {imagined:,} fills."
-    estimates = _by_model(asked).filter(~pl.col("queue").is_in(["exact", "pessimist", "optimist"]))
+    estimates = by_model(asked).filter(~pl.col("queue").is_in(["exact", "pessimist", "optimist"]))
     if not estimates.height:
         return f"{log} No order could be asked about."
     best = estimates.row(0, named=True)
-    return f"{log} From levels alone, {best['queue']} tells the fate of {percent(1 - best['missed'] - best['imagined'])} of orders."
+    return f"{log} From levels alone, {best['queue']} tells the fate of {percent(best['told_right'])} of orders."
 
 
-def _by_model(asked: pl.DataFrame) -> pl.DataFrame:
-    """Each model over all periods, the one that is wrong least first."""
-    weighed = ((pl.col(name) * pl.col("orders")).sum() / pl.col("orders").sum() for name in ("missed", "imagined"))
-    wrong = pl.col("missed") + pl.col("imagined")
-    return asked.group_by("queue").agg(*weighed).sort(wrong, "queue")
+def by_model(asked: pl.DataFrame) -> pl.DataFrame:
+    """Each model over all periods, the best told first.
+
+    Args:
+        asked: what `fidelity` returns.
+
+    Returns:
+        queue, orders, and of these told_right, missed, imagined, fill_rate and fill_rate_estimated as shares; queue_error,
+        time_error_mean_s.
+    """
+    orders, sessions = pl.col("orders"), pl.col("sessions").filter(pl.col("time_error_mean_s").is_not_null())
+    return (
+        asked.group_by("queue")
+        .agg(
+            orders.sum(),
+            *((pl.col(name) * orders).sum() / orders.sum() for name in _OF_ORDERS),
+            time_error_mean_s=(pl.col("time_error_mean_s") * pl.col("sessions")).sum() / pl.when(sessions.sum() > 0).then(sessions.sum()),
+        )
+        .sort("told_right", "queue", descending=[True, False])
+    )
+
+
+def models_query(where: str) -> str:
+    """The SQL of `by_model`."""
+    shares = ",\n".join(f"       sum({name} * orders) / sum(orders) as {name}" for name in _OF_ORDERS)
+    return (
+        f"select queue, sum(orders) as orders,\n{shares},\n"
+        "       sum(time_error_mean_s * sessions) / sum(sessions) filter (time_error_mean_s is not null) as time_error_mean_s\n"
+        f"from queue_fidelity\n{where} group by queue order by told_right desc, queue"
+    )
 
 
 def _shadow(asked: pl.DataFrame, tables: TruthTables) -> Sequence[Exhibit | Table]:
@@ -111,10 +142,6 @@ def _shadow(asked: pl.DataFrame, tables: TruthTables) -> Sequence[Exhibit | Tabl
         "time_error_mean_s": ("Time error, s", number(1)), "queue_error": ("Queue error", number(1)),
         "sessions": ("Sessions", number()), "orders": ("Orders", number()),
     }  # fmt: skip
-    models = (
-        "with told as (select queue, sum(missed * orders) / sum(orders) as missed, sum(imagined * orders) / sum(orders) as imagined\n"
-        f"    from queue_fidelity\n    {tables.where} group by queue)\nselect * from told order by missed + imagined, queue"
-    )
     grid = (
         "select queue, exponent, 1 - sum(missed + imagined) / sum(orders) as told_right from shadow_orders\n"
         f"{tables.where} and queue in ('power', 'share') group by all order by queue, exponent"
@@ -126,8 +153,8 @@ def _shadow(asked: pl.DataFrame, tables: TruthTables) -> Sequence[Exhibit | Tabl
             "Real resting orders, their identity hidden, asked of levels and trades alone. Missed: filled, and not by the model. Imagined: "
             "filled by the model, and left without a fill. exact knows the orders and is the check; pessimist and optimist are the bounds; "
             "the others are estimates. Only sessions after the training window that chose the exponent.",
-            _wrong_by_model(_by_model(asked)),
-            models if asked.height else None,
+            _wrong_by_model(by_model(asked)),
+            models_query(tables.where) if asked.height else None,
         ),
         Exhibit(
             "exponents",
@@ -183,7 +210,7 @@ def _by_exponent(shadow: pl.DataFrame) -> Figure | None:
     return figure
 
 
-def _replayed(own: pl.DataFrame, tables: TruthTables) -> Sequence[Exhibit | Table | Sequence[Card]]:
+def _replayed(own: pl.DataFrame, orders: pl.DataFrame, tables: TruthTables) -> Sequence[Exhibit | Table | Sequence[Card]]:
     log, replay, missed, imagined, price = (
         float(own[name].sum()) for name in ("pnl_log", "pnl_replay", "pnl_missed", "pnl_imagined", "pnl_price")
     )
@@ -221,7 +248,7 @@ def _replayed(own: pl.DataFrame, tables: TruthTables) -> Sequence[Exhibit | Tabl
             "Time to the first fill",
             "Share of the filled orders that had filled after so long. Where the lines lie on one another, the replay fills when the "
             "engine does.",
-            _waits(tables.orders) if own.height else None,
+            _waits(orders) if own.height else None,
             sql.get("waits"),
         ),
         Exhibit(

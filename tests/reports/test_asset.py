@@ -19,16 +19,17 @@ from assets.books.schema import BookQuality, Quarantine
 from assets.curves.schema import CurveModel, ModelImportance, ModelScores, Predictions
 from assets.desk import Desk
 from assets.features.schema import FeatureTable
-from assets.fills.schema import VARIANTS, Equity, Fills, Orders, PolicyAblation, WhatIf
+from assets.fills.schema import VARIANTS, Equity, Fills, LiveFills, LiveOrders, Orders, PolicyAblation, WhatIf
 from assets.fills.truth.schema import QueueFit, ReconciledOrders, Reconciliation, ShadowOrders
 from assets.lake import Lake
 from assets.reports import asset
+from assets.reports.belief import beside
 from assets.reports.exhibits import origin_queries
 from assets.reports.history import desk_page, week_page
 from assets.reports.luck import assumptions, compared, mean_sessions
 from assets.reports.origin import breakdown, by_hour, by_queue, by_score, by_side
 from assets.reports.schema import PerformanceReport
-from assets.reports.truth import before_and_after, fidelity, truth_page
+from assets.reports.truth import before_and_after, by_model, fidelity, truth_page
 from assets.ticks.schema import Recording
 
 MONDAY = dt.date(2026, 9, 21)
@@ -50,6 +51,9 @@ def publish(lake: Lake, session, tables, rows) -> None:
     quality = {"records": 68_792, "events": 60_000, "trades": 2_973, "quarantined": 7, "crossed_ns": 1_500_000_000, "front_share": 0.99}
     lake.write("orders", tables.orders, Orders, **keys)
     lake.write("fills", tables.fills, Fills, **keys)
+    # Inside the engine the session's last order did not fill.
+    lake.write("live_orders", tables.orders, LiveOrders, **keys)
+    lake.write("live_fills", tables.fills.head(-1), LiveFills, **keys)
     lake.write("equity", tables.equity, Equity, **keys)
     lake.write("predictions", tables.predictions, Predictions, **keys)
     lake.write("feature_table", rows(FeatureTable, quotes), FeatureTable, **keys)
@@ -168,9 +172,14 @@ def test_a_session_run_twice_gives_the_same_bytes(desk):
 def with_marts(con: duckdb.DuckDBPyConnection, desk: Desk) -> None:
     """The lake's tables, and the marts that a page asks."""
     for table in sorted(path.name for path in desk.lake.iterdir()):
-        con.execute(f"create view {table} as from read_parquet('{desk.lake}/{table}/*/*/*.parquet', hive_partitioning = true)")
-    staging = [f"stg_{layer}" for layer in ("shadow_orders", "queue_fit", "reconciliation", "policy_ablation", "performance_report")]
-    for model in (*staging, "queue_fidelity", "reconciliation_held_out", "variant_returns"):
+        con.execute(
+            f"create view {table} as select * rename (file_row_number as line) from read_parquet('{desk.lake}/{table}/*/*/*.parquet', "
+            "hive_partitioning = true, file_row_number = true)"
+        )
+    con.execute("create table markets as select 'ES' as market, 0.25 as tick_size, 50.0 as multiplier")
+    layers = ["shadow_orders", "queue_fit", "reconciliation", "policy_ablation", "performance_report"]
+    staging = [f"stg_{layer}" for layer in (*layers, "orders", "fills", "live_orders", "live_fills")]
+    for model in (*staging, "queue_fidelity", "reconciliation_held_out", "variant_returns", "live_against_replay"):
         kind = "staging" if model.startswith("stg_") else "marts"
         con.execute(f"create or replace view {model} as {(SQL / kind / f'{model}.sql').read_text()}")
 
@@ -198,10 +207,41 @@ def test_calibration_is_judged_on_the_session_that_did_not_choose(desk):
 
 def test_the_page_of_truth_stands_where_nothing_was_measured(desk):
     tables = asset.read_truth(desk)
-    bare = replace(tables, shadow=tables.shadow.clear(), fits=tables.fits.clear(), rows=tables.rows.clear(), orders=tables.orders.clear())
-    page = truth_page(bare)
+    bare = replace(tables, shadow=tables.shadow.clear(), fits=tables.fits.clear(), rows=tables.rows.clear())
+    page = truth_page(bare, ReconciledOrders.empty())
     assert "There is no live log" in page
     assert "<pre>" not in page
+
+
+def test_the_desks_page_tells_of_its_fills_what_its_queries_do(desk):
+    tables = asset.read_desk(desk)
+    told = desk_page(tables).split("Can the simulation be believed?")[1]
+    queries = re.findall(r"<pre>(.*?)</pre>", told, re.S)[:2]
+    shown = (by_model(fidelity(tables.truth.shadow, tables.truth.fits)), beside(tables))
+    with duckdb.connect() as con:
+        with_marts(con, desk)
+        for query, rows in zip(queries, shown, strict=True):
+            asked = con.sql(html.unescape(query)).pl()
+            assert asked.height > 1
+            pl.testing.assert_frame_equal(rows.select(asked.columns), asked, check_dtypes=False)
+
+
+def test_live_and_replay_are_told_of_the_same_orders_and_of_the_same_policy(desk):
+    orders, policy = beside(asset.read_desk(desk)).rows(named=True)
+    assert (orders["missed"], orders["imagined"], orders["gap"]) == (sum(day.day for day in SESSIONS), 15, 30.0)
+    assert (policy["missed"], policy["imagined"]) == (None, None)
+    assert policy["filled_live"] == policy["filled_replay"] - 3 == 20 + 14 + 8 - 3
+
+
+def test_a_desk_without_measurements_says_nothing_of_them(desk):
+    tables = asset.read_desk(desk)
+    truth = replace(tables.truth, shadow=tables.truth.shadow.clear(), fits=tables.truth.fits.clear(), rows=tables.truth.rows.clear())
+    page = desk_page(replace(tables, truth=truth, live=tables.live.clear()))
+    assert "Can the simulation be believed?" not in page
+    assert 'href="reconciliation.html"' in page
+    logless = desk_page(replace(tables, truth=replace(tables.truth, rows=tables.truth.rows.clear())))
+    assert "Queue models" in logless
+    assert "Our live log" not in logless
 
 
 def test_every_query_on_every_page_runs_and_answers(desk):
