@@ -25,7 +25,7 @@ def _queues(tables: DeskTables) -> Table:
         "told_right": ("Told right", percent),
         "fill_rate": ("Filled", percent),
         "fill_rate_estimated": ("by the model", percent),
-        "time_error_mean_s": ("Time error, s", number(1)),
+        "time_error_mean_s": ("Time error,\N{NO-BREAK SPACE}s", number(1)),
         "queue_error": ("Queue error", number(1)),
         "orders": ("Orders", number()),
     }

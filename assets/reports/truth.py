@@ -136,11 +136,11 @@ def models_query(where: str) -> str:
 
 def _shadow(asked: pl.DataFrame, tables: TruthTables) -> Sequence[Exhibit | Table]:
     columns = {
-        "period": ("Period", plain), "queue": ("Queue model", plain), "exponent": ("Exponent", number(1)),
+        "period": ("Period", plain), "queue": ("Model", plain), "exponent": ("Exponent", number(1)),
         "told_right": ("Told right", percent), "told_right_train": ("in training", percent), "fill_rate": ("Filled", percent),
         "fill_rate_estimated": ("by the model", percent), "missed": ("Missed", _hundredths), "imagined": ("Imagined", _hundredths),
-        "time_error_mean_s": ("Time error, s", number(1)), "queue_error": ("Queue error", number(1)),
-        "sessions": ("Sessions", number()), "orders": ("Orders", number()),
+        "time_error_mean_s": ("Time error,\N{NO-BREAK SPACE}s", number(1)), "queue_error": ("Queue error", number(1)),
+        "orders": ("Orders", number()),
     }  # fmt: skip
     grid = (
         "select queue, exponent, 1 - sum(missed + imagined) / sum(orders) as told_right from shadow_orders\n"

@@ -16,6 +16,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 
 FLAGS = (
@@ -155,6 +156,44 @@ def test_a_page_in_a_real_browser(page):
     assert seen["wide"]["ground"] != seen["tablet"]["ground"]
     assert seen["wide"]["ink"] != seen["tablet"]["ink"]
     assert seen["paper"]["ground"] == seen["wide"]["ground"]
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine (Debian: apt-get install chromium)")
+def test_the_queue_models_of_each_period_fit_a_screen(rows, tmp_path):
+    from assets.fills.queues import QUEUES
+    from assets.fills.truth.schema import QueueFit, ReconciledOrders, Reconciliation, ShadowOrders
+    from assets.reports.page import write
+    from assets.reports.truth import TruthTables, truth_page
+
+    day = pl.lit(dt.date(2026, 9, 22))
+    asked = {
+        "exponent": 10.0,
+        "orders": 100_000,
+        "filled": 30_000,
+        "filled_estimated": 30_000,
+        "time_error_mean_s": 10.0,
+        "queue_error": -10.0,
+    }
+    fits = [{"queue": queue, "exponent": 10.0, "sessions": 20, "orders": 100_000, "told_right_train": 1.0} for queue in ("power", "share")]
+    measured = TruthTables(
+        name="ES",
+        provenance="simulated exchange",
+        shadow=rows(ShadowOrders, [asked | {"queue": queue} for queue in QUEUES]).with_columns(session=day),
+        fits=rows(QueueFit, fits).with_columns(period=day),
+        rows=Reconciliation.empty().with_columns(session=pl.lit(None, pl.Date)),
+    )
+    page = tmp_path / "reconciliation.html"
+    write(page, truth_page(measured, ReconciledOrders.empty()))
+
+    async def look() -> list[int]:
+        async with chromium() as tab:
+            await tab.open(page, 1280, 900)
+            table = await tab.run("(box => box.scrollWidth - box.clientWidth)(document.querySelector('[aria-label^=\"Each period\"]'))")
+            await tab.show(390, 900, "light")
+            await asyncio.sleep(0.5)
+            return [table, await tab.run("document.documentElement.scrollWidth - document.documentElement.clientWidth")]
+
+    assert asyncio.run(look()) == [0, 0]
 
 
 async def _take(page: Path, picture: Path, width: int, height: int, scheme: str) -> None:
