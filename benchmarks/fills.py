@@ -32,7 +32,7 @@ from assets.fills.rows import ADDED
 from assets.fills.tape import Tape
 from assets.fills.tape import aggregated as forgotten
 from assets.fills.tune import RANGES
-from assets.fills.wire import FILL, IN_FLIGHT, NEW, ORDER, REQUEST, STATE, Room
+from assets.fills.wire import FILL, IN_FLIGHT, NEW, ORDER, REQUEST, STATE, Room, make_ladder
 from benchmarks.peers_fills import CLOSE_NS, MARKET, OPEN_NS, Events, Played, aggregated, bare, play, session_tape
 from benchmarks.table import Line, close
 
@@ -120,7 +120,7 @@ def _resent(played: Played, session: Session) -> set[tuple[int, int, int]]:
     new = requests[requests["kind"] == NEW]
     orders["px"][new["order"]], orders["side"][new["order"]], orders["left"] = new["px"], new["side"], 1
     orders["state"] = IN_FLIGHT
-    state, ladder = np.zeros(1, STATE), np.zeros((2, tape.width, 2), np.int32)
+    state, ladder = np.zeros(1, STATE), make_ladder(tape.width)
     state["sent"] = n
     room = Room(ladder, orders, requests, fills, state[0], rules[0], np.array([AT_TOUCH], POLICY)[0])
     advance(tape.rows, 0, int(rules["close_ns"][0]) - 1, room)
@@ -155,8 +155,7 @@ def _scores(path: Path) -> list[Line]:
 
 def _replay_scores(path: Path) -> float:
     """Seconds of one replay of the whole policy, in a process of the pool."""
-    session, replayer = _predicted(path)
-    rules = make_rules(MARKET, TRADING, session)
+    session, rules, replayer = _predicted(path)
     return _least(lambda: replayer.run(session, Policy(threshold=0.0, level_weight=0.2), rules))
 
 
@@ -186,14 +185,15 @@ def _many(path: Path, peer: float) -> Line:
 
 
 @cache
-def _predicted(path: Path) -> tuple[Session, Replayer]:
-    """In a process of the pool: the session with predictions, and memory to replay it in."""
-    return _session(_read(path), zeros=False), Replayer()
+def _predicted(path: Path) -> tuple[Session, np.ndarray, Replayer]:
+    """In a process of the pool: the session with predictions, its rules, and memory to replay it in."""
+    session = _session(_read(path), zeros=False)
+    return session, make_rules(MARKET, TRADING, session), Replayer()
 
 
 def _replay_one(path: Path, policy: Policy) -> None:
-    session, replayer = _predicted(path)
-    replayer.run(session, policy, make_rules(MARKET, TRADING, session))
+    session, rules, replayer = _predicted(path)
+    replayer.run(session, policy, rules)
 
 
 def _memory(path: Path) -> Line:

@@ -16,7 +16,7 @@ cancel never overtakes the order that it cancels.
 """
 
 import math
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -25,6 +25,8 @@ from assets.desk import NS
 from assets.fills.queues import after_cancel
 from assets.fills.rows import ADDED, CLEARED, FILLED, LAST, REMOVED, UNKNOWN
 from assets.fills.wire import (
+    ALARM,
+    ALWAYS,
     CANCEL,
     CANCELLED,
     CLOSED,
@@ -43,58 +45,86 @@ from assets.fills.wire import (
     TOO_LATE,
     Room,
     delayed,
-    inlined,
     kernel,
+    part,
 )
 
+_FAR: Final = 1 << 30
+"""Higher than every price of a ladder."""
 
-@inlined
+
+@part
 def advance(rows: np.ndarray, r: Int, until: Int, room: Room) -> Int:
     """Let the market and our requests happen up to and including `until`; return the next row."""
-    state, n = room.state, len(rows)
+    n = len(rows)
     while True:
-        arrival = room.requests[state.arrived].ts_arrival if state.arrived < state.sent else NEVER
+        arrival = next_arrival(room)
         limit = min(until, arrival)
         while r < n and rows[r].ts <= limit:
-            row = rows[r]
-            stand(row, room.ladder)
-            if state.open > 0 and _concerns(row, room):
-                _meet(row, room)
+            stand(rows[r], room.ladder)
+            react(rows[r], room)
             r += 1
         if arrival > until:
             return r
         _arrive(rows, r, room)
 
 
-@inlined
+@part
+def next_arrival(room: Room) -> Int:
+    """When the next of our requests reaches the exchange."""
+    state = room.state
+    return room.requests[state.arrived].ts_arrival if state.arrived < state.sent else NEVER
+
+
+@part
 def stand(row: Any, ladder: np.ndarray) -> None:
     """What a row of the tape leaves standing; of contracts that we have taken, no more than stand there."""
-    if row.kind == CLEARED:
-        ladder[:] = 0
+    side, px, kind = row.side, row.px, row.kind  # read before the ladder is written, which for all the compiler knows is the tape
+    if kind == CLEARED:
+        ladder[:, :, : TAKEN + 1] = 0
     else:
         # Without a branch: which kind comes next is what a processor cannot guess.
-        change = row.size * ((row.kind == ADDED) - (row.kind == REMOVED) - (row.kind == FILLED))
-        left = ladder[row.side, row.px, STANDS] + change
-        ladder[row.side, row.px, STANDS] = left
-        ladder[row.side, row.px, TAKEN] = min(left, ladder[row.side, row.px, TAKEN])
+        left = ladder[side, px, STANDS] + row.size * ((kind == ADDED) - (kind == REMOVED) - (kind == FILLED))
+        ladder[side, px, STANDS] = left
+        ladder[side, px, TAKEN] = min(left, ladder[side, px, TAKEN])
 
 
-@inlined
+@part
+def react(row: Any, room: Room) -> None:
+    """What a row of the tape does to our resting orders, once it stands."""
+    if _concerns(row, room):
+        _meet(row, room)
+
+
+@part
+def reach(side: Int, px: Int) -> Int:
+    """The place of a price on a side, the better the greater, all above 0."""
+    return px + 1 if side == BID else _FAR - px
+
+
+@part
 def _concerns(row: Any, room: Room) -> bool:
     """Whether a row of the tape can matter to a resting order of ours."""
-    state, orders, side, sign = room.state, room.orders, row.side, 1 if row.side == BID else -1
-    if row.kind == CLEARED:
-        return True
-    if row.kind == ADDED and state.count[1 - side] > 0 and sign * (row.px - orders[state.resting[1 - side, 0]].px) >= 0:
-        return True
-    if state.count[side] == 0 or sign * (row.px - orders[state.resting[side, 0]].px) > 0:
-        return False
-    if row.kind == ADDED and row.priority >= state.newest:
-        return False  # it joins behind all of ours
-    return row.kind not in (ADDED, REMOVED) or sign * (row.px - orders[state.resting[side, state.count[side] - 1]].px) >= 0
+    state, side, px = room.state, np.int64(row.side), np.int64(row.px)
+    if row.kind == ADDED:
+        if reach(1 - side, px) <= state.front[1 - side]:
+            return True
+        if row.priority >= state.newest:
+            return False  # it joins behind all of ours
+    elif row.kind == CLEARED:
+        return state.open > 0
+    place = reach(side, px)
+    return place <= state.front[side] and (place >= state.back[side] or row.kind not in (ADDED, REMOVED))
 
 
-@kernel
+@part
+def exposed(bid: Int, ask: Int, room: Room) -> bool:
+    """Whether an order of ours rests where an opposite one that joins the touch would meet it."""
+    front = room.state.front
+    return reach(ASK, bid) <= front[ASK] or reach(BID, ask) <= front[BID]
+
+
+@part
 def _meet(row: Any, room: Room) -> None:
     """What a row of the tape does to our resting orders."""
     state, orders, side, px, size = room.state, room.orders, np.int64(row.side), np.int64(row.px), np.int64(row.size)
@@ -125,7 +155,7 @@ def _meet(row: Any, room: Room) -> None:
         _share(side, px, size, np.int64(row.priority), row.ts, room)
 
 
-@kernel
+@part
 def _share(side: Int, px: Int, volume: Int, priority: Int, ts: Int, room: Room) -> Int:
     """Give our resting orders of a side their part of a trade at `px` with the order of that priority; return its contracts."""
     state, sign = room.state, 1 if side == BID else -1
@@ -153,7 +183,7 @@ def _share(side: Int, px: Int, volume: Int, priority: Int, ts: Int, room: Room) 
     return volume - left
 
 
-@kernel
+@part
 def book_fill(o: Int, quantity: Int, px: Int, maker: bool, ts: Int, room: Room) -> None:
     """Book an execution of ours."""
     state, rules, order = room.state, room.rules, room.orders[o]
@@ -174,17 +204,19 @@ def book_fill(o: Int, quantity: Int, px: Int, maker: bool, ts: Int, room: Room) 
     state.fills += 1
 
 
-@kernel
+@part
 def _leave(side: Int, j: Int, room: Room) -> None:
     """Take the j-th of our resting orders of a side off the list."""
     state = room.state
+    room.ladder[side, room.orders[state.resting[side, j]].px, ALARM] = 0
     state.count[side] -= 1
     state.open -= 1
     for k in range(j, state.count[side]):
         state.resting[side, k] = state.resting[side, k + 1]
+    _span(side, room)
 
 
-@kernel
+@part
 def _arrive(rows: np.ndarray, r: Int, room: Room) -> None:
     """The exchange takes our next request, before row r."""
     state, rules = room.state, room.rules
@@ -228,7 +260,7 @@ def _arrive(rows: np.ndarray, r: Int, room: Room) -> None:
         _rest(o, side, room)
 
 
-@kernel
+@part
 def refused(k: Int, room: Room) -> Int:
     """Why the checks before the exchange refuse the new order of request k, whatever our own code thought; 0 if they do not.
 
@@ -251,7 +283,7 @@ def refused(k: Int, room: Room) -> Int:
     return 0
 
 
-@kernel
+@part
 def _rest(o: Int, side: Int, room: Room) -> None:
     """Put an order of ours on the list of its side: behind better prices and, at its own, behind those before it."""
     state, orders = room.state, room.orders
@@ -262,9 +294,23 @@ def _rest(o: Int, side: Int, room: Room) -> None:
     state.resting[side, j] = o
     state.count[side] += 1
     state.open += 1
+    _span(side, room)
 
 
-@kernel
+@part
+def _span(side: Int, room: Room) -> None:
+    """Note where our resting orders of a side stand."""
+    state = room.state
+    state.front[side] = state.back[side] = 0
+    for j in range(state.count[side]):
+        px = np.int64(room.orders[state.resting[side, j]].px)
+        room.ladder[side, px, ALARM] = ALWAYS
+        state.back[side] = reach(side, px)
+        if j == 0:
+            state.front[side] = state.back[side]
+
+
+@part
 def _cancel(o: Int, room: Room) -> Int:
     """Take an order of ours off the market, unless it has gone before; return the answer."""
     state, order = room.state, room.orders[o]

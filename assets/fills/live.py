@@ -27,7 +27,7 @@ from assets.fills.replay import Session, make_rules, outcome_of
 from assets.fills.rows import ROW
 from assets.fills.simulate import Simulation, tables
 from assets.fills.tape import Tape
-from assets.fills.wire import FILL, ORDER, REQUEST, STATE, Room
+from assets.fills.wire import FILL, ORDER, REQUEST, STATE, Room, make_ladder
 from assets.lake import Lake
 from assets.ticks.dbn import to_frame
 from assets.ticks.exchange import Course, captured
@@ -105,7 +105,7 @@ def trade_live(course: Course, around: Surroundings, *, market: Market, trading:
         rules = make_rules(market, trading, Session(tape, nothing, nothing.astype(np.float64), window))
         state = np.zeros(1, STATE)
         room = Room(
-            np.zeros((2, tape.width, 2), np.int32),
+            make_ladder(tape.width),
             np.zeros(places, ORDER),
             np.zeros(places, REQUEST),
             np.zeros(places, FILL),

@@ -17,14 +17,15 @@ from assets.books.codes import Int
 from assets.desk import NS, PRICE_UNIT, Market, Trading
 from assets.fills.delays import delay_slots
 from assets.fills.errors import FillsError
-from assets.fills.exchange import advance, expire
+from assets.fills.exchange import advance, expire, exposed, next_arrival, reach, react, stand
 from assets.fills.policy import POLICY, Policy
 from assets.fills.queues import QUEUES
-from assets.fills.rows import FILLED, TRADED
+from assets.fills.rows import CLEARED, FILLED, REMOVED, TRADED
+from assets.fills.settled import idle, minds_queues, settled, watch
 from assets.fills.stretches import STRETCH, Stretches, jump, nothing_out, over, passes, tell
 from assets.fills.tape import Tape, double_mids
-from assets.fills.trader import decide, idle, listen, minds_queues, news, settled, watch
-from assets.fills.wire import FILL, NEVER, ORDER, REQUEST, RULES, STATE, Room, delayed, kernel
+from assets.fills.trader import decide, listen, news, next_news
+from assets.fills.wire import ALARM, FILL, NEVER, ORDER, REQUEST, RULES, STANDS, STATE, Room, delayed, kernel, make_ladder, part
 
 if TYPE_CHECKING:
     from assets.calendar import Window
@@ -66,10 +67,15 @@ def _decide_each(rows: np.ndarray, r: Int, ts: np.ndarray, signal: np.ndarray, s
 
     Decisions that come to nothing are passed over, and the market is caught up with at the next that does not.
     """
-    watched = minds_queues(room.policy)
-    for i in range(len(ts)):
+    watched, i = minds_queues(room.policy), 0
+    while i < len(ts) and not room.state.full:
         if seen[i] > 0 and idle(rows[seen[i] - 1], ts[i], signal[i], room):
+            i += 1
             continue
+        if room.state.settled == 1 and not exposed(room.state.bid, room.state.ask, room):
+            i, r = _coast(rows, r, ts, signal, seen, i, watched, room)
+            if i == len(ts):
+                break
         before, r = r, advance(rows, r, ts[i], room)
         now = delayed(ts[i], room.rules.feed_delay)
         if news(now, room):
@@ -79,9 +85,37 @@ def _decide_each(rows: np.ndarray, r: Int, ts: np.ndarray, signal: np.ndarray, s
                 watch(rows[k], room)
         if r > 0 and not settled(rows[r - 1], ts[i], signal[i], room):
             decide(rows[r - 1], ts[i], signal[i], room)
-        if room.state.full:
-            break
+        i += 1
     return r
+
+
+@part
+def _coast(
+    rows: np.ndarray, r: Int, ts: np.ndarray, signal: np.ndarray, seen: np.ndarray, i: Int, watched: bool, room: Room
+) -> tuple[Int, Int]:
+    """Go over the decisions from i, and the rows before them, while the last one stands and nothing of ours arrives or is heard.
+
+    Returns the first decision that is left, and the next row.
+    """
+    state, ladder, weight = room.state, room.ladder, room.policy.prediction_weight
+    until, hearing, moved = min(next_arrival(room), room.rules.flatten_ns), next_news(room), False
+    while i < len(ts) and ts[i] < until and (hearing == NEVER or delayed(ts[i], room.rules.feed_delay) < hearing):
+        while r < seen[i]:
+            row = rows[r]
+            side, px, kind = row.side, row.px, row.kind
+            stand(row, ladder)
+            # One branch for all that can matter, as most does not: a new touch, a trade that reaches us, a price that we mind.
+            moved = (row.bid != state.bid) | (row.ask != state.ask)
+            trade = (kind > REMOVED) & ((kind == CLEARED) | (reach(side, px) <= state.front[side]))
+            if moved | trade | (ladder[side, px, ALARM] > ladder[side, px, STANDS]):
+                react(row, room)
+                if watched:
+                    watch(row, room)
+            r += 1
+        if moved or state.settled == 0 or not state.least < weight * signal[i] < state.most:
+            break
+        i += 1
+    return i, r
 
 
 @dataclass(frozen=True)
@@ -206,7 +240,7 @@ class Replayer:
 
     def __init__(self) -> None:
         self._state = np.zeros(1, STATE)
-        self._ladder = np.zeros((2, 0, 2), np.int32)
+        self._ladder = make_ladder(0)
         self._outcome = Outcome(0, 0, 0, 0, 0)
         self._grow(_FIRST_LOG)
 
@@ -214,7 +248,7 @@ class Replayer:
         """Replay a session; `requests` and `fills` hold what happened until the next one."""
         weights = np.array([policy], POLICY)
         if self._ladder.shape[1] != session.tape.width:
-            self._ladder = np.zeros((2, session.tape.width, 2), np.int32)
+            self._ladder = make_ladder(session.tape.width)
         while True:
             self._ladder[:], self._state[:] = 0, np.zeros(1, STATE)
             room = Room(self._ladder, self._orders, self._requests, self._fills, self._state[0], rules[0], weights[0])

@@ -14,8 +14,8 @@ from assets.books.codes import Int
 from assets.fills.exchange import stand
 from assets.fills.policy import SCORES, score
 from assets.fills.rows import CLEARED
-from assets.fills.trader import dearest, worth_at
-from assets.fills.wire import STANDS, TAKEN, Room, inlined, kernel
+from assets.fills.settled import dearest, worth_at
+from assets.fills.wire import STANDS, TAKEN, Room, kernel, make_ladder, part
 
 STRETCH: Final = 256
 """Decisions, and rows of the tape, that are told together."""
@@ -50,9 +50,10 @@ def tell(rows: np.ndarray, width: int, seen: np.ndarray, signal: np.ndarray) -> 
     """
     begins = np.zeros(len(rows) // STRETCH + 1, np.int64)
     changes = np.empty(len(rows), CHANGE)
+    ladder = make_ladder(width)
     bounds = np.zeros(len(seen) // STRETCH, SEEN)
     _bound(rows, seen, signal, bounds)
-    return Stretches(bounds, begins, changes[: _note(rows, width, begins, changes)].copy())
+    return Stretches(bounds, begins, changes[: _note(rows, ladder, begins, changes)].copy())
 
 
 @njit(cache=True)
@@ -75,8 +76,8 @@ def _bound(rows: np.ndarray, seen: np.ndarray, signal: np.ndarray, bounds: np.nd
 
 
 @njit(cache=True)
-def _note(rows: np.ndarray, width: Int, begins: np.ndarray, changes: np.ndarray) -> Int:
-    ladder, place = np.zeros((2, width, 2), np.int32), np.full((2, width), -1)
+def _note(rows: np.ndarray, ladder: np.ndarray, begins: np.ndarray, changes: np.ndarray) -> Int:
+    place = np.full(ladder.shape[:2], -1)
     k = 0
     for b in range(len(begins) - 1):
         began, emptied = k, False
@@ -98,14 +99,14 @@ def _note(rows: np.ndarray, width: Int, begins: np.ndarray, changes: np.ndarray)
     return k
 
 
-@inlined
+@part
 def nothing_out(room: Room) -> bool:
     """Whether nothing of ours is open, under way or unheard."""
     state = room.state
     return state.lives == 0 and state.heard == state.sent and state.fills_heard == state.fills
 
 
-@inlined
+@part
 def over(room: Room) -> bool:
     """Whether a replay with nothing out sends nothing any more: it was stopped, and is flat."""
     return room.state.stopped != 0 and room.state.known_position == 0
@@ -115,7 +116,7 @@ def over(room: Room) -> bool:
 def passes(b: Int, rows: np.ndarray, ts: np.ndarray, stretches: Stretches, room: Room) -> bool:
     """Whether stretch b of the decisions comes to nothing, nothing of ours being out.
 
-    What passes is a subset of what `trader.idle` finds: a score and the worth of a position are monotone in all that they see.
+    What passes is a subset of what `settled.idle` finds: a score and the worth of a position are monotone in all that they see.
     """
     policy, rules = room.policy, room.rules
     if b == len(stretches.seen) or room.state.stopped or policy.style != SCORES or policy.ahead_weight > 0:

@@ -7,11 +7,13 @@ from typing import Any, Final
 
 import numpy as np
 
-from assets.books.codes import BID, Int
+from assets.books.codes import ASK, BID, Int
 from assets.desk import NS
-from assets.fills.policy import INSIDE, LEVELS, SCORES, TAKE, TOUCH, TOUCHING, score
-from assets.fills.rows import CLEARED
+from assets.fills.policy import LEVELS, TAKE, TOUCH, score
+from assets.fills.settled import FULL, OPEN, SHUT, calm, dearest, level_score, levels, minds_queues, out_of_reach, spare, tighten, worth_at
 from assets.fills.wire import (
+    ALARM,
+    ALWAYS,
     CANCEL,
     CANCELLED,
     CLOSE,
@@ -20,107 +22,35 @@ from assets.fills.wire import (
     IN_FLIGHT,
     LIMIT,
     MOST_ORDERS,
+    NEVER,
     NEW,
     REJECTED,
-    RESTING,
     SCORE,
-    STANDS,
     Room,
     delayed,
-    inlined,
     kernel,
+    part,
 )
-
-OPEN, FULL, SHUT = range(3)
-"""Whether a side has room for another order; if not, whether a worse order of ours could make way for it."""
-
-_SURE: Final = 1e-9
-"""Ticks by which a bound on a score is closer than it need be: sums of the same terms in another order differ by less."""
 
 PROTECTION: Final = 10
 """Ticks through the touch that a flattening order may pay, as an exchange's market order with protection."""
 
 
-@inlined
+@part
 def news(now: Int, room: Room) -> bool:
     """Whether a fill or an answer has come back by now that has not been heard."""
+    return next_news(room) <= now
+
+
+@part
+def next_news(room: Room) -> Int:
+    """When the next fill or answer that has not been heard comes back."""
     state = room.state
-    fill = state.fills_heard < state.fills and room.fills[state.fills_heard].ts_known <= now
-    return fill or (state.heard < state.arrived and room.requests[state.heard].ts_response <= now)
+    fill = room.fills[state.fills_heard].ts_known if state.fills_heard < state.fills else NEVER
+    return min(fill, room.requests[state.heard].ts_response) if state.heard < state.arrived else fill
 
 
-@inlined
-def settled(row: Any, ts: Int, prediction: float, room: Room) -> bool:
-    """Whether the last decision, made again, would send nothing: the policy sees what it saw then, or not enough else."""
-    state = room.state
-    if state.settled == 0 or row.bid != state.bid or row.ask != state.ask:
-        return False
-    return state.least < room.policy.prediction_weight * prediction < state.most and ts < room.rules.flatten_ns
-
-
-@inlined
-def minds_queues(policy: Any) -> bool:
-    """Whether what a queue has become can make a decision another one."""
-    return policy.style != TAKE and (policy.ahead_weight != 0.0 or policy.behind_weight != 0.0)
-
-
-@inlined
-def watch(row: Any, room: Room) -> None:
-    """What a row of the tape did to the queue at one of our levels, for the bounds between which the decision stands."""
-    state, policy = room.state, room.policy
-    side = np.int64(row.side)
-    level = state.bid + 1 - row.px if side == BID else row.px - state.ask + 1
-    first, end = _levels(state.bid, state.ask, policy)
-    if row.kind == CLEARED:
-        state.settled = 0
-    elif first <= level < end:
-        o = state.standing[side, level]
-        if o < 0:
-            _tighten(side, _score(side, np.int64(row.px), o, 0.0, room), np.inf, room)
-        elif not room.orders[o].leaving:
-            _tighten(side, -np.inf, _score(side, np.int64(row.px), o, 0.0, room), room)
-
-
-@inlined
-def _levels(bid: Int, ask: Int, policy: Any) -> tuple[Int, Int]:
-    """The levels that are scored, the last not included."""
-    if policy.style == TOUCH:
-        return TOUCHING, TOUCHING + 1
-    return (INSIDE if ask - bid > 1 else TOUCHING), LEVELS
-
-
-@kernel
-def _tighten(side: Int, highest: float, lowest: float, room: Room) -> None:
-    """Bound a side's decision by scores without their prediction: of a level without an order of ours, and of one with it.
-
-    Bounds only tighten until the next decision. That within them it sends nothing is certain, that beyond it sends something is not.
-    """
-    state, policy = room.state, room.policy
-    above, below = policy.threshold - policy.hysteresis - lowest + _SURE, np.inf
-    if state.room[side] == OPEN:
-        below = policy.threshold - highest - _SURE
-    elif state.room[side] == FULL:
-        state.highest[side], state.lowest[side] = max(highest, state.highest[side]), min(lowest, state.lowest[side])
-        if state.highest[side] > state.lowest[side] + policy.hysteresis - _SURE:
-            state.settled = 0
-    if side != BID:
-        above, below = -below, -above
-    state.least, state.most = max(above, state.least), min(below, state.most)
-
-
-@inlined
-def _score(side: Int, px: Int, o: Int, prediction: float, room: Room) -> float:
-    """The score of a price at which our order o (-1: none) stands."""
-    state, sign = room.state, (1 if side == BID else -1)
-    there = room.ladder[side, px, STANDS]
-    ahead, behind = there, 0
-    if o >= 0 and room.orders[o].state == RESTING:
-        ahead = np.int64(room.orders[o].ahead + 0.5)
-        behind = max(0, there - ahead)
-    return score(room.policy, sign, prediction, 0.5 * sign * (state.bid + state.ask - 2 * px), ahead, behind)
-
-
-@kernel
+@part
 def listen(now: Int, room: Room) -> None:
     """Hear the fills and answers that have come back by now; fills first, as an order's fills precede its end."""
     state, heard = room.state, False
@@ -147,13 +77,18 @@ def listen(now: Int, room: Room) -> None:
         state.lives = kept
 
 
-@kernel
+@part
 def decide(row: Any, ts: Int, prediction: float, room: Room) -> None:
     """One decision, on the market as the tape's row left it."""
     state, rules = room.state, room.rules
     if state.sent + state.lives + 2 * LEVELS + 1 > len(room.requests):
         state.full = 1
         return
+    if minds_queues(room.policy):
+        if row.bid != state.bid:
+            calm(BID, room)
+        if row.ask != state.ask:
+            calm(ASK, room)
     state.ts, state.prediction, state.bid, state.ask = ts, prediction, row.bid, row.ask
     quoted = 0 <= row.bid < row.ask < room.ladder.shape[1]
     if not state.stopped:
@@ -196,13 +131,13 @@ def _withdraw_all(reason: Int, room: Room) -> None:
             _withdraw(state.live[j], reason, np.nan, room)
 
 
-@kernel
+@part
 def position_limit(ts: Int, room: Room) -> Int:
     """Contracts that our own code lets itself hold."""
     return room.rules.busy_position if ts >= room.rules.busy_ns else room.rules.max_position
 
 
-@kernel
+@part
 def _may_send(room: Room) -> bool:
     """Whether the exchange's limits leave room for a new order now, and for the cancel of each that may be open then."""
     state, rules = room.state, room.rules
@@ -239,45 +174,14 @@ def _take(room: Room) -> None:
         _submit(sign, state.ask if sign > 0 else state.bid, abs(wanted - held), 1, SCORE, value, room)
 
 
-@inlined
-def idle(row: Any, ts: Int, prediction: float, room: Room) -> bool:
-    """Whether a decision comes to nothing whatever queues there are: nothing of ours open, under way or unheard, and nothing to quote."""
-    state, rules, policy = room.state, room.rules, room.policy
-    if state.lives > 0 or state.heard < state.sent or state.fills_heard < state.fills or state.stopped or policy.style != SCORES:
-        return False
-    if ts >= rules.flatten_ns or worth_at(row, room) <= -rules.loss_limit:
-        return False
-    return out_of_reach(1, row.bid, row.ask, prediction, policy) and out_of_reach(-1, row.bid, row.ask, prediction, policy)
-
-
-@inlined
-def worth_at(row: Any, room: Room) -> Int:
-    """Cash and position at the mid, as far as we have heard."""
-    state, rules = room.state, room.rules
-    return state.known_cash + state.known_position * (row.bid + row.ask + 2 * rules.base) * rules.tick_value // 2
-
-
-@inlined
-def out_of_reach(sign: Int, bid: Int, ask: Int, prediction: float, policy: Any) -> bool:
-    """Whether no level of a side could pass the threshold, not even with an empty queue: so it is at most decisions."""
-    return policy.ahead_weight <= 0 and score(policy, sign, prediction, dearest(bid, ask, policy.level_weight), 0, 0) <= policy.threshold
-
-
-@inlined
-def dearest(bid: Int, ask: Int, level_weight: float) -> float:
-    """Ticks from the mid of the level whose score is the highest where all queues are empty."""
-    nearest, levels = (0.5 * (ask - bid) - 1, LEVELS) if ask - bid > 1 else (0.5 * (ask - bid), LEVELS - 1)
-    return nearest if level_weight < 0 else nearest + levels - 1
-
-
-@kernel
+@part
 def _quote(side: Int, room: Room) -> None:
     """Bring our orders of a side into line with their scores."""
     state, rules, policy = room.state, room.rules, room.policy
     bid, ask, standing, scores = state.bid, state.ask, state.standing[side], state.scores
     sign = 1 if side == BID else -1
     front = bid + 1 if side == BID else ask - 1
-    first, end = _levels(bid, ask, policy)
+    first, end = levels(bid, ask, policy)
     standing[:] = -1
     state.room[side], state.highest[side], state.lowest[side] = OPEN, -np.inf, np.inf
     worst_case, leaving, ours = sign * state.known_position, 0, 0
@@ -296,7 +200,7 @@ def _quote(side: Int, room: Room) -> None:
                 leaving += 1
 
     if ours == 0 and out_of_reach(sign, bid, ask, state.prediction, policy):
-        _tighten(side, score(policy, sign, 0.0, dearest(bid, ask, policy.level_weight), 0, 0), np.inf, room)
+        tighten(side, score(policy, sign, 0.0, dearest(bid, ask, policy.level_weight), 0, 0), np.inf, room)
         return
 
     best, worst = -1, -1
@@ -306,7 +210,7 @@ def _quote(side: Int, room: Room) -> None:
             scores[level] = -np.inf
             continue
         o = standing[level]
-        value = _score(side, px, o, state.prediction, room)
+        value = level_score(side, px, o, state.prediction, room)
         scores[level] = value
         if o < 0:
             if value > policy.threshold and (best < 0 or value > scores[best]):
@@ -348,10 +252,17 @@ def _quote(side: Int, room: Room) -> None:
             highest = max(highest, scores[level] - lean)
         elif not room.orders[standing[level]].leaving:
             lowest = min(lowest, scores[level] - lean)
-    _tighten(side, highest, lowest, room)
+    tighten(side, highest, lowest, room)
+    if not minds_queues(policy):
+        return
+    for level in range(first, end):
+        if standing[level] >= 0:
+            room.ladder[side, front - sign * level, ALARM] = ALWAYS
+        elif scores[level] > -np.inf:
+            spare(side, front - sign * level, scores[level] - lean, room)
 
 
-@kernel
+@part
 def _meets_own(sign: Int, px: Int, room: Room) -> bool:
     """Whether an order would cross one of ours that may still be open."""
     state = room.state
@@ -362,7 +273,7 @@ def _meets_own(sign: Int, px: Int, room: Room) -> bool:
     return False
 
 
-@kernel
+@part
 def _submit(sign: Int, px: Int, quantity: Int, immediate: Int, reason: Int, value: float, room: Room) -> None:
     """Send a new order."""
     state = room.state
@@ -376,7 +287,7 @@ def _submit(sign: Int, px: Int, quantity: Int, immediate: Int, reason: Int, valu
     _send(NEW, o, quantity, reason, value, room)
 
 
-@kernel
+@part
 def _withdraw(o: Int, reason: Int, value: float, room: Room) -> None:
     """Send a cancel."""
     order = room.orders[o]
@@ -384,7 +295,7 @@ def _withdraw(o: Int, reason: Int, value: float, room: Room) -> None:
     _send(CANCEL, o, order.known, reason, value, room)
 
 
-@kernel
+@part
 def _send(kind: Int, o: Int, quantity: Int, reason: Int, value: float, room: Room) -> None:
     """Put a request on the wire: it arrives a delay later, but not before the one sent before it."""
     state, order, rules = room.state, room.orders[o], room.rules

@@ -12,8 +12,8 @@ kernel = njit(cache=True, _nrt=False)
 """How the event loop is compiled: nothing in it allocates, so it runs without numba's reference counts, whose
 atomic increments at each call took three quarters of its time (numba 0.68)."""
 
-inlined = njit(cache=True, _nrt=False, inline="always")
-"""The same for what happens at every row: a call hands over the whole room, some sixty words, and took longer than the work."""
+part = njit(cache=True, _nrt=False, forceinline=True)
+"""The same for what belongs to the loop: a call hands over the whole room, some sixty words, which took a quarter of its time."""
 
 NEW, CANCEL = range(2)
 SCORE, LIMIT, FLATTEN, CLOSE, GAP = range(5)
@@ -55,6 +55,8 @@ STATE: Final = np.dtype(
         *_record(i8="stopped full settled ts bid ask lives open newest", f8="prediction least most").descr,
         ("count", "i8", 2),
         ("resting", "i8", (2, MOST_ORDERS)),
+        ("front", "i8", 2),
+        ("back", "i8", 2),
         ("live", "i8", MOST_ORDERS),
         ("standing", "i8", (2, LEVELS)),
         ("scores", "f8", LEVELS),
@@ -63,13 +65,15 @@ STATE: Final = np.dtype(
         ("lowest", "f8", 2),
     ]
 )
-"""The account at the exchange and as we know it; what the market has traded, where it is counted as it comes; how far
-each log has been written and read; our resting orders a side, best price first, then the earlier; our orders that are
-open as far as we know, oldest first; newest: the greatest priority that an order of ours had; and the decision being made:
-its time, touch and prediction, our order at each level of a side (-1: none) and the scores of a side's levels. settled: the
-decision would be made again while the touch stays and the weighted prediction is between least and most (`trader.watch`);
-room, highest, lowest: whether a side may send (0), may change orders (1) or neither (2), and without the prediction the
-highest score without an order and the lowest with one."""
+"""The account at the exchange and as we know it; what the market has traded, where it is counted as it comes; how far each log
+has been written and read.
+
+resting: our resting orders a side, best price first, then the earlier; front, back: `exchange.reach` of the first and the last of
+them, 0 where there is none; live: our orders that are open as far as we know, oldest first; newest: the greatest priority that an
+order of ours had. Of the decision being made: its time, touch and prediction, our order at each level of a side (-1: none) and the
+scores of a side's levels. settled: the decision would be made again while the touch stays and the weighted prediction is between
+least and most (`settled.py`); room, highest, lowest: whether a side may send (0), may change orders (1) or neither (2), and without
+the prediction the highest score without an order and the lowest with one."""
 
 SLOT_BITS: Final = 27
 SLOTS: Final = 1 << 13
@@ -94,11 +98,20 @@ timeless: none of these rules makes a decision another one by time alone.
 queue, queue_exponent: how the place in a queue is estimated where it is not known (`queues.py`). The delays by the
 slot of time in which a message sets out: its own, and what from the slot's start those before it still take (`delays.py`)."""
 
-STANDS, TAKEN = range(2)
-"""Places of a ladder's price: contracts that rest there, and those of them that we have taken."""
+STANDS, TAKEN, ALARM = range(3)
+"""Places of a ladder's price: contracts that rest there, those of them that we have taken, and fewer than how many make what
+happens there our business: ALWAYS where an order of ours rests, 0 where we do not care (`settled.py`)."""
+
+ALWAYS: Final = np.iinfo(np.int32).max
+"""More contracts than a price ever has."""
 
 
-@inlined
+def make_ladder(width: int) -> np.ndarray:
+    """An empty ladder of a Room."""
+    return np.zeros((2, width, 3), np.int32)
+
+
+@part
 def delayed(ts: Int, delay: np.ndarray) -> Int:
     """When what sets out at `ts` arrives over a leg of the wire: a delay later, but not before what set out earlier."""
     slot = (ts >> SLOT_BITS) & (SLOTS - 1)
@@ -109,7 +122,7 @@ class Room(NamedTuple):
     """A replay's memory, used again for the next, and what it goes by."""
 
     ladder: np.ndarray
-    """int32[2, width, 2]: by side and price, STANDS and TAKEN."""
+    """int32[2, width, 3]: by side and price, STANDS, TAKEN and ALARM."""
     orders: np.ndarray
     requests: np.ndarray
     fills: np.ndarray

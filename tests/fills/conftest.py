@@ -13,7 +13,7 @@ from assets.desk import Market, Trading
 from assets.fills import trader, wire
 from assets.fills.exchange import advance, expire
 from assets.fills.policy import POLICY, Policy
-from assets.fills.replay import make_rules, make_session
+from assets.fills.replay import Session, make_rules, make_session
 from assets.fills.tape import Tape, make_tape
 
 MS = 1_000_000
@@ -116,7 +116,7 @@ class Wire:
         self.rules = make_rules(MARKET, trading, session, post_only=post_only)
         self.state = np.zeros(1, wire.STATE)
         self.room = wire.Room(
-            np.zeros((2, self.tape.width, 2), np.int32),
+            wire.make_ladder(self.tape.width),
             np.zeros(64, wire.ORDER),
             np.zeros(64, wire.REQUEST),
             np.zeros(64, wire.FILL),
@@ -181,3 +181,29 @@ def hand() -> SimpleNamespace:
     """What tests write markets with."""
     writers = {"Stream": Stream, "Wire": Wire, "quiet_market": quiet_market, "signal_of": signal_of}
     return SimpleNamespace(**writers, market=MARKET, hours=Hours(), open=OPEN, tick=TICK, hour=HOUR)
+
+
+@pytest.fixture(scope="session")
+def swinging(hand):
+    """Two sessions; of the second only the first twenty seconds are quoted on."""
+    whole = _swings(hand)
+    return [whole, Session(whole.tape, whole.ts[:9], whole.signal[:9], whole.window)]
+
+
+def _swings(hand):
+    """A market that swings by three ticks every two seconds, trades on both sides in between, and a signal that knows."""
+    stream, steps, orders = hand.quiet_market(ask=101, size=2), [], 1000
+    standing = {**{1 + k: (BUY, 100 - k) for k in range(10)}, **{101 + k: (SELL, 101 + k) for k in range(10)}}
+    for k in range(60):
+        at, up, bid = 2_000.0 + 2_000 * k, k % 2 == 0, 100 if k % 2 == 0 else 103
+        steps.append((at - 1_500, 3.0 if up else -3.0))
+        stream.trade(at - 500, SELL, bid, unseen=9).trade(at - 499, BUY, bid + 1, unseen=9)
+        moved = {}
+        for order, (side, px) in standing.items():
+            orders += 1
+            stream.cancel(at, order)
+            moved[orders] = (side, px + (3 if up else -3))
+        for order, (side, px) in moved.items():
+            stream.add(at, side, px, 2, order)
+        standing = moved
+    return make_session(stream.tape(), *hand.signal_of(*steps), hand.hours)

@@ -8,8 +8,8 @@ from assets.fills import wire
 from assets.fills.policy import POLICY, Policy
 from assets.fills.replay import Session, make_rules, make_session
 from assets.fills.rows import CLEARED
+from assets.fills.settled import idle
 from assets.fills.stretches import STRETCH, jump, passes
-from assets.fills.trader import idle
 
 BUY, SELL = 1, -1
 ASIDE = Policy(threshold=9.0, level_weight=0.1)
@@ -37,7 +37,7 @@ def room_of(hand, session, policy=ASIDE, **state):
         record[name] = value
     logs = [np.zeros(8, kind) for kind in (wire.ORDER, wire.REQUEST, wire.FILL)]
     rules = make_rules(hand.market, Trading(), session)
-    return wire.Room(np.zeros((2, session.tape.width, 2), np.int32), *logs, record[0], rules[0], np.array([policy], POLICY)[0])
+    return wire.Room(wire.make_ladder(session.tape.width), *logs, record[0], rules[0], np.array([policy], POLICY)[0])
 
 
 def passed(hand, session, policy=ASIDE, **state):

@@ -6,55 +6,24 @@ from decimal import Decimal
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from assets.desk import Delay, Delays, Trading
+from assets.desk import Trading
 from assets.fills import replay, wire
 from assets.fills.backends import open_backend
 from assets.fills.errors import FillsError
-from assets.fills.exchange import advance, expire
 from assets.fills.journal import fingerprint, remembered
-from assets.fills.policy import POLICY, Policy
+from assets.fills.policy import Policy
 from assets.fills.replay import make_rules, make_session
 from assets.fills.schema import TrialSessions, TuningTrials
-from assets.fills.trader import decide, listen
 from assets.fills.tune import BATCH, RANGES, STAND_ASIDE, policy_of, search
-from assets.fills.wire import kernel
 from assets.lake import check
 
 BUY, SELL = 1, -1
 
 
-def swings(hand):
-    """A market that swings by three ticks every two seconds, trades on both sides in between, and a signal that knows."""
-    stream, steps, orders = hand.quiet_market(ask=101, size=2), [], 1000
-    standing = {**{1 + k: (BUY, 100 - k) for k in range(10)}, **{101 + k: (SELL, 101 + k) for k in range(10)}}
-    for k in range(60):
-        at, up, bid = 2_000.0 + 2_000 * k, k % 2 == 0, 100 if k % 2 == 0 else 103
-        steps.append((at - 1_500, 3.0 if up else -3.0))
-        stream.trade(at - 500, SELL, bid, unseen=9).trade(at - 499, BUY, bid + 1, unseen=9)
-        moved = {}
-        for order, (side, px) in standing.items():
-            orders += 1
-            stream.cancel(at, order)
-            moved[orders] = (side, px + (3 if up else -3))
-        for order, (side, px) in moved.items():
-            stream.add(at, side, px, 2, order)
-        standing = moved
-    return make_session(stream.tape(), *hand.signal_of(*steps), hand.hours)
-
-
 @pytest.fixture(scope="module")
 def trading():
     return Trading(tuning_trials=12, max_position=2, daily_loss_limit=10_000)
-
-
-@pytest.fixture(scope="module")
-def swinging(hand):
-    """Two sessions; of the second only the first twenty seconds are quoted on."""
-    whole = swings(hand)
-    return [whole, replay.Session(whole.tape, whole.ts[:9], whole.signal[:9], whole.window)]
 
 
 DAYS = [dt.date(2026, 9, 17), dt.date(2026, 9, 18)]
@@ -174,8 +143,8 @@ def test_a_window_of_holidays_is_refused(trading):
         search(list, [], trading)
 
 
-def test_a_log_too_short_is_lengthened_and_the_session_replayed(hand):
-    session = swings(hand)
+def test_a_log_too_short_is_lengthened_and_the_session_replayed(hand, swinging):
+    session = swinging[0]
     rules = replay.make_rules(hand.market, Trading(), session)
     long, short = replay.Replayer(), replay.Replayer()
     short._grow(16)
@@ -185,56 +154,3 @@ def test_a_log_too_short_is_lengthened_and_the_session_replayed(hand):
     for name in wire.REQUEST.names:
         assert np.array_equal(long.requests[name], short.requests[name], equal_nan=name == "score")
     assert np.array_equal(long.fills, short.fills)
-
-
-@kernel
-def every_decision(rows, ts, signal, room):
-    """The replay without passing any decision over."""
-    r = 0
-    for i in range(len(ts)):
-        r = advance(rows, r, ts[i], room)
-        listen(wire.delayed(ts[i], room.rules.feed_delay), room)
-        if r > 0:
-            decide(rows[r - 1], ts[i], signal[i], room)
-    advance(rows, r, room.rules.close_ns - 1, room)
-    expire(room)
-
-
-SMALL = st.floats(-1, 1)
-
-
-@pytest.fixture(scope="module")
-def dense(hand, swinging):
-    """The swings with a decision at each row and no opinion in the third quarter: some stretches are passed over, some are not."""
-    ts, quarter = swinging[0].tape.rows["ts"], np.arange(4).repeat(len(swinging[0].tape.rows) // 4 + 1)
-    signal = swinging[0].signal[np.clip(np.searchsorted(swinging[0].ts, ts, side="right") - 1, 0, 59)]
-    return make_session(swinging[0].tape, ts, np.where(quarter[: len(ts)] == 2, 0.0, signal), hand.hours)
-
-
-wires = st.one_of(
-    st.sampled_from([0.0, 20.0, 300.0]).map(lambda ms: {"latency_ms": ms}),
-    st.floats(1, 500).map(lambda ms: {"delays": Delays(order=Delay(median_ms=ms, sigma=1.0))}),
-)
-
-
-@settings(deadline=None, max_examples=60, derandomize=True)
-@given(
-    sparse=st.booleans(),
-    threshold=SMALL,
-    weights=st.tuples(SMALL, SMALL, SMALL, SMALL),
-    style=st.integers(0, 2),
-    loss_limit=st.integers(1, 50),
-    wire_of=wires,
-)
-def test_decisions_passed_over_would_have_come_to_nothing(hand, swinging, dense, sparse, threshold, weights, style, loss_limit, wire_of):
-    session, policy = swinging[0] if sparse else dense, Policy(threshold, *weights, 0.1, style)
-    trading = Trading(max_position=2, daily_loss_limit=loss_limit, **wire_of)
-    rules = make_rules(hand.market, trading, session)
-    replayer = replay.Replayer()
-    replayer.run(session, policy, rules)
-    places, ladder = len(replayer._requests), np.zeros((2, session.tape.width, 2), np.int32)
-    logs = [np.zeros(places, record) for record in (wire.ORDER, wire.REQUEST, wire.FILL)]
-    room = wire.Room(ladder, *logs, np.zeros(1, wire.STATE)[0], rules[0], np.array([policy], POLICY)[0])
-    every_decision(session.tape.rows, session.ts, session.signal, room)
-    assert room.requests[: room.state["sent"]].tobytes() == replayer.requests.tobytes()
-    assert room.fills[: room.state["fills"]].tobytes() == replayer.fills.tobytes()

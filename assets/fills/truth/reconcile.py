@@ -24,7 +24,7 @@ from assets.fills.replay import Session, make_rules
 from assets.fills.tape import Tape, aggregated, double_mids
 from assets.fills.truth.log import LogError
 from assets.fills.what_if import ESTIMATE, knows_orders
-from assets.fills.wire import CANCEL, FILL, IN_FLIGHT, MOST_ORDERS, NEW, ORDER, REQUEST, STATE, Room, delayed, kernel
+from assets.fills.wire import CANCEL, FILL, IN_FLIGHT, MOST_ORDERS, NEW, ORDER, REQUEST, STATE, Room, delayed, kernel, make_ladder
 
 if TYPE_CHECKING:
     from assets.calendar import Window
@@ -184,7 +184,7 @@ def _replay(asked: pl.DataFrame, requests: pl.DataFrame, session: Session, rules
     state = np.zeros(1, STATE)
     state["sent"], state["orders"] = n, len(orders)
     fills = np.zeros(int(orders["left"].sum()) + 1, FILL)
-    ladder = np.zeros((2, tape.width, 2), np.int32)
+    ladder = make_ladder(tape.width)
     _run(tape.rows, Room(ladder, orders, wire, fills, state[0], rules[0], np.array([Policy()], POLICY)[0]))
     made = fills[: int(state["fills"][0])]
     return pl.DataFrame(

@@ -1,0 +1,153 @@
+"""How long a decision stands: bounds within which, made again, it would send nothing.
+
+Most decisions come to nothing. Those that surely do are passed over, and the requests and fills stay the same to the byte: that within
+the bounds nothing is sent is certain, that beyond them something is not. They are told by the scores without their prediction, so that a
+prediction is compared with two numbers, and by how many contracts must stay at a price for a queue to move no bound (its ALARM).
+"""
+
+from typing import Any, Final
+
+import numpy as np
+
+from assets.books.codes import BID, Int
+from assets.fills.policy import INSIDE, LEVELS, SCORES, TAKE, TOUCH, TOUCHING, score
+from assets.fills.rows import CLEARED
+from assets.fills.wire import ALARM, ALWAYS, RESTING, STANDS, Room, part
+
+OPEN, FULL, SHUT = range(3)
+"""Whether a side has room for another order; if not, whether a worse order of ours could make way for it."""
+
+_SURE: Final = 1e-9
+"""Ticks by which a bound on a score is closer than it need be: sums of the same terms in another order differ by less."""
+
+
+@part
+def settled(row: Any, ts: Int, prediction: float, room: Room) -> bool:
+    """Whether the last decision, made again, would send nothing: the policy sees what it saw then, or not enough else."""
+    state = room.state
+    if state.settled == 0 or row.bid != state.bid or row.ask != state.ask:
+        return False
+    return state.least < room.policy.prediction_weight * prediction < state.most and ts < room.rules.flatten_ns
+
+
+@part
+def minds_queues(policy: Any) -> bool:
+    """Whether what a queue has become can make a decision another one."""
+    return policy.style != TAKE and (policy.ahead_weight != 0.0 or policy.behind_weight != 0.0)
+
+
+@part
+def watch(row: Any, room: Room) -> None:
+    """What a row of the tape did to the queue at one of our levels, for the bounds between which the decision stands."""
+    state, side = room.state, np.int64(row.side)
+    if row.kind == CLEARED:
+        state.settled = 0
+    elif room.ladder[side, row.px, ALARM] > room.ladder[side, row.px, STANDS]:
+        level = state.bid + 1 - row.px if side == BID else row.px - state.ask + 1
+        first, end = levels(state.bid, state.ask, room.policy)
+        if first <= level < end:
+            o = state.standing[side, level]
+            value = level_score(side, np.int64(row.px), o, 0.0, room)
+            if o < 0:
+                tighten(side, value, np.inf, room)
+                spare(side, np.int64(row.px), value, room)
+            elif not room.orders[o].leaving:
+                tighten(side, -np.inf, value, room)
+
+
+@part
+def levels(bid: Int, ask: Int, policy: Any) -> tuple[Int, Int]:
+    """The levels that are scored, the last not included."""
+    if policy.style == TOUCH:
+        return TOUCHING, TOUCHING + 1
+    return (INSIDE if ask - bid > 1 else TOUCHING), LEVELS
+
+
+@part
+def level_score(side: Int, px: Int, o: Int, prediction: float, room: Room) -> float:
+    """The score of a price at which our order o (-1: none) stands."""
+    state, sign = room.state, (1 if side == BID else -1)
+    there = room.ladder[side, px, STANDS]
+    ahead, behind = there, 0
+    if o >= 0 and room.orders[o].state == RESTING:
+        ahead = np.int64(room.orders[o].ahead + 0.5)
+        behind = max(0, there - ahead)
+    return score(room.policy, sign, prediction, 0.5 * sign * (state.bid + state.ask - 2 * px), ahead, behind)
+
+
+@part
+def tighten(side: Int, highest: float, lowest: float, room: Room) -> None:
+    """Bound a side's decision by scores without their prediction: of a level without an order of ours, and of one with it.
+
+    Bounds only tighten until the next decision. That within them it sends nothing is certain, that beyond it sends something is not.
+    """
+    state, policy = room.state, room.policy
+    above, below = policy.threshold - policy.hysteresis - lowest + _SURE, np.inf
+    if state.room[side] == OPEN:
+        below = policy.threshold - highest - _SURE
+    elif state.room[side] == FULL:
+        state.highest[side], state.lowest[side] = max(highest, state.highest[side]), min(lowest, state.lowest[side])
+        if state.highest[side] > state.lowest[side] + policy.hysteresis - _SURE:
+            state.settled = 0
+    if side != BID:
+        above, below = -below, -above
+    state.least, state.most = max(above, state.least), min(below, state.most)
+
+
+@part
+def spare(side: Int, px: Int, value: float, room: Room) -> None:
+    """Note how many contracts must stay at a level without an order of ours, whose score is `value` now, for the bounds to stay.
+
+    The score reaches its bound where 1 + contracts have fallen to exp(-slack) of themselves; 1 - slack + slack^2 / 2 is never below that.
+    """
+    state, weight = room.state, room.policy.ahead_weight
+    room.ladder[side, px, ALARM] = ALWAYS if weight > 0.0 else 0
+    if state.room[side] != SHUT and weight < 0.0:
+        bound = state.highest[side]
+        if state.room[side] == OPEN:
+            bound = room.policy.threshold - _SURE - (state.most if side == BID else -state.least)
+        slack = min(max(bound - value, 0.0) / -weight, 1.0)
+        room.ladder[side, px, ALARM] = np.int64((1 + room.ladder[side, px, STANDS]) * (1.0 - slack + 0.5 * slack * slack))
+
+
+@part
+def calm(side: Int, room: Room) -> None:
+    """Take off the alarms of the last decision's levels; where an order of ours rests, it stays."""
+    state = room.state
+    for level in range(LEVELS):
+        px = state.bid + 1 - level if side == BID else state.ask - 1 + level
+        if 0 <= px < room.ladder.shape[1]:
+            room.ladder[side, px, ALARM] = 0
+    for j in range(state.count[side]):
+        room.ladder[side, room.orders[state.resting[side, j]].px, ALARM] = ALWAYS
+
+
+@part
+def idle(row: Any, ts: Int, prediction: float, room: Room) -> bool:
+    """Whether a decision comes to nothing whatever queues there are: nothing of ours open, under way or unheard, and nothing to quote."""
+    state, rules, policy = room.state, room.rules, room.policy
+    if state.lives > 0 or state.heard < state.sent or state.fills_heard < state.fills or state.stopped or policy.style != SCORES:
+        return False
+    if ts >= rules.flatten_ns or worth_at(row, room) <= -rules.loss_limit:
+        return False
+    return out_of_reach(1, row.bid, row.ask, prediction, policy) and out_of_reach(-1, row.bid, row.ask, prediction, policy)
+
+
+@part
+def worth_at(row: Any, room: Room) -> Int:
+    """Cash and position at the mid, as far as we have heard."""
+    state, rules = room.state, room.rules
+    return state.known_cash + state.known_position * (row.bid + row.ask + 2 * rules.base) * rules.tick_value // 2
+
+
+@part
+def out_of_reach(sign: Int, bid: Int, ask: Int, prediction: float, policy: Any) -> bool:
+    """Whether no level of a side could pass the threshold, not even with an empty queue: so it is at most decisions."""
+    return policy.ahead_weight <= 0 and score(policy, sign, prediction, dearest(bid, ask, policy.level_weight), 0, 0) <= policy.threshold
+
+
+@part
+def dearest(bid: Int, ask: Int, level_weight: float) -> float:
+    """Ticks from the mid of the level whose score is the highest where all queues are empty."""
+    nearest, levels = (0.5 * (ask - bid) - 1, LEVELS) if ask - bid > 1 else (0.5 * (ask - bid), LEVELS - 1)
+    return nearest if level_weight < 0 else nearest + levels - 1

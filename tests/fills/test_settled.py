@@ -1,0 +1,88 @@
+"""Decisions are passed over only where, made, they would have sent nothing."""
+
+import datetime as dt
+from typing import Final
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from assets.books.codes import BID
+from assets.desk import Delay, Delays, Trading
+from assets.fills import replay, wire
+from assets.fills.exchange import advance, expire
+from assets.fills.policy import POLICY, Policy
+from assets.fills.queues import QUEUES
+from assets.fills.replay import make_rules, make_session
+from assets.fills.rows import ADDED
+from assets.fills.tape import aggregated, make_tape
+from assets.fills.trader import decide, listen
+from assets.fills.wire import kernel
+from assets.ticks.dbn import to_frame
+from assets.ticks.exchange import Instrument, simulate
+
+
+@kernel
+def every_decision(rows, ts, signal, room):
+    """The replay without passing any decision over."""
+    r = 0
+    for i in range(len(ts)):
+        r = advance(rows, r, ts[i], room)
+        listen(wire.delayed(ts[i], room.rules.feed_delay), room)
+        if r > 0:
+            decide(rows[r - 1], ts[i], signal[i], room)
+    advance(rows, r, room.rules.close_ns - 1, room)
+    expire(room)
+
+
+@pytest.fixture(scope="module")
+def markets(hand, swinging):
+    """The swings, seldom decided on and at each row, there without an opinion in the third quarter; a market whose queues
+    change all the time, by its orders and as levels show it, decided on at each row."""
+    swings = swinging[0]
+    ts, quarter = swings.tape.rows["ts"], np.arange(4).repeat(len(swings.tape.rows) // 4 + 1)
+    signal = swings.signal[np.clip(np.searchsorted(swings.ts, ts, side="right") - 1, 0, 59)]
+    made = simulate(
+        3, dt.date(2026, 9, 7), [Instrument(1, hand.tick, follows=True)],
+        open_ns=hand.hours.open_ns, close_ns=hand.hours.close_ns, events=6_000, alpha=1.0,
+    )  # fmt: skip
+    tape = make_tape(to_frame(made[0].records), hand.market)
+    rows = tape.rows
+    flow = np.where(rows["side"] == BID, 1.0, -1.0) * np.where(rows["kind"] == ADDED, 1.0, -1.0)
+    moves = np.convolve(flow, np.full(64, 1 / 64), "full")[: len(rows)]
+    return [
+        swings,
+        make_session(swings.tape, ts, np.where(quarter[: len(ts)] == 2, 0.0, signal), hand.hours),
+        make_session(tape, rows["ts"], moves, hand.hours),
+        make_session(aggregated(tape), rows["ts"], moves, hand.hours),
+    ]
+
+
+SMALL: Final = st.floats(-1, 1)
+WIRES: Final = st.one_of(
+    st.sampled_from([0.0, 20.0, 300.0]).map(lambda ms: {"latency_ms": ms}),
+    st.floats(1, 500).map(lambda ms: {"delays": Delays(order=Delay(median_ms=ms, sigma=1.0))}),
+)
+
+
+@settings(deadline=None, max_examples=120, derandomize=True)
+@given(
+    market=st.integers(0, 3),
+    threshold=SMALL,
+    weights=st.tuples(SMALL, SMALL, st.one_of(st.just(0.0), SMALL), SMALL),
+    style=st.integers(0, 2),
+    loss_limit=st.integers(1, 50),
+    queue=st.sampled_from(QUEUES),
+    wire_of=WIRES,
+)
+def test_decisions_passed_over_would_have_come_to_nothing(hand, markets, market, threshold, weights, style, loss_limit, queue, wire_of):
+    session, policy = markets[market], Policy(threshold, *weights, 0.1, style)
+    rules = make_rules(hand.market, Trading(max_position=2, daily_loss_limit=loss_limit, queue=queue, **wire_of), session)
+    replayer = replay.Replayer()
+    replayer.run(session, policy, rules)
+    logs = [np.zeros(len(replayer._requests), record) for record in (wire.ORDER, wire.REQUEST, wire.FILL)]
+    room = wire.Room(wire.make_ladder(session.tape.width), *logs, np.zeros(1, wire.STATE)[0], rules[0], np.array([policy], POLICY)[0])
+    every_decision(session.tape.rows, session.ts, session.signal, room)
+    assert room.requests[: room.state["sent"]].tobytes() == replayer.requests.tobytes()
+    assert room.fills[: room.state["fills"]].tobytes() == replayer.fills.tobytes()
