@@ -160,6 +160,9 @@ class Trading(_Part):
     high_volume: int | None = Field(None, ge=1, description="Contracts that the market trades in a session before it counts as a busy one")
     order_size: int = Field(1, ge=1)
     max_gap_seconds: float | None = Field(None, gt=0, description="Silence of the market's feed after which all orders are cancelled")
+    gap_pause_seconds: float = Field(
+        60.0, ge=0, description="Without orders for so long after a record before which messages were lost, or until the book is sent anew"
+    )
     daily_loss_limit: Decimal = Field(Decimal(1000), gt=0, description="Currency; reaching it flattens and stops the session")
     tuning_trials: int = Field(24, ge=1, description="Policy settings tried on the training sessions of a period")
     min_pnl_per_contract: Decimal = Field(Decimal(0), ge=0, description="Currency that a setting must have earned a contract to be chosen")

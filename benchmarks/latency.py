@@ -23,7 +23,7 @@ from assets.desk import Desk, SimulatedSource, load_desk
 from assets.features.build import build
 from assets.features.chosen import desk_indicators
 from assets.fills.policy import Policy
-from assets.fills.replay import gap_ns, make_session
+from assets.fills.replay import make_session
 from assets.fills.tape import make_tape
 from assets.fills.tune import policy_of
 from assets.fills.what_if import what_if
@@ -58,7 +58,7 @@ def traded(desk: Desk, session: dt.date, forecast: Any, policy: Policy) -> pl.Da
         chosen=desk_indicators(desk),
     )
     tape = make_tape(applied(raw[desk.traded], made[desk.traded].quarantine), market)
-    replayed = make_session(tape, features["ts_event"].to_numpy(), forecast(features), window, gap_ns(desk.trading))
+    replayed = make_session(tape, features["ts_event"].to_numpy(), forecast(features), window, desk.trading)
     return what_if(replayed, policy, market, desk.trading).filter(assumption="latency")
 
 

@@ -62,12 +62,16 @@ def applied(raw: pl.DataFrame, quarantine: pl.DataFrame) -> pl.DataFrame:
     """The records that changed the rebuilt book, unpublished events included, with their `row` in front.
 
     What a replay needs to hold the same queues: `raw_ticks` without the rows that the book refused,
-    and `ts_event` never falling, as in `clean_books`.
+    and `ts_event` never falling, as in `clean_books`. That messages were lost before a row that was refused
+    (F_MAYBE_BAD_BOOK) is told by the next that was not.
     """
     refused = quarantine.filter(~pl.col("reason").is_in(codes.REASONS[codes.FIRST_APPLIED :]))["row"]
     kept = np.ones(raw.height, bool)
     kept[refused.to_numpy()] = False
-    return raw.with_row_index("row").filter(pl.Series(kept)).with_columns(pl.col("ts_event").cum_max())
+    losses = (pl.col("flags") & codes.F_MAYBE_BAD_BOOK != 0).cum_sum()
+    known = raw.with_row_index("row").with_columns(losses=losses).filter(pl.Series(kept))
+    flags = pl.when(pl.col("losses") > pl.col("losses").shift(fill_value=0)).then(codes.F_MAYBE_BAD_BOOK).otherwise(0).cast(pl.UInt8)
+    return known.with_columns(pl.col("ts_event").cum_max(), pl.col("flags") | flags).drop("losses")
 
 
 def _exact(raw: pl.DataFrame, now: np.ndarray, capacity: int) -> tuple[Events, list[pl.Series]]:

@@ -150,11 +150,14 @@ class Outcome:
     """Left at the close; not zero only where nobody stood on the other side."""
 
 
-def make_session(tape: Tape, signal_ts: Ints, signal: npt.NDArray[np.floating], window: "Window", max_gap_ns: int = NEVER) -> Session:
+def make_session(
+    tape: Tape, signal_ts: Ints, signal: npt.NDArray[np.floating], window: "Window", trading: Trading | None = None
+) -> Session:
     """Pair a tape with the signal's changes; outside the session's hours nothing is decided.
 
     The clock adds a decision each second from `FLAT_BEFORE_CLOSE_NS` before the close, so that a market
-    that has fallen silent cannot leave us with a position, and one when the feed has been silent for longer than `max_gap_ns`.
+    that has fallen silent cannot leave us with a position, and one when a gap in the feed is noticed, of the two kinds that
+    `trading` tells (None: none). While messages are lost there is no signal, so that nothing is quoted.
 
     Raises:
         FillsError: the signal is not a number somewhere, or its times fall.
@@ -168,10 +171,14 @@ def make_session(tape: Tape, signal_ts: Ints, signal: npt.NDArray[np.floating], 
         raise FillsError("the signal's times fall: sort the predictions by ts_event")
     inside = slice(*np.searchsorted(signal_ts, [window.open_ns, window.close_ns]))
     clock = np.arange(max(window.close_ns - FLAT_BEFORE_CLOSE_NS, window.open_ns), window.close_ns, NS, dtype=np.int64)
-    clock = np.concatenate([clock, _silences(tape.rows["ts"], window, max_gap_ns)])
-    ts = np.concatenate([signal_ts[inside], clock])
+    silences = _silences(tape.rows["ts"], window, NEVER if trading is None else gap_ns(trading))
+    began, ended = _losses(tape, 0 if trading is None else round(trading.gap_pause_seconds * NS))
+    ts = np.concatenate([signal_ts[inside], clock, silences, began[(began >= window.open_ns) & (began < window.close_ns)]])
     order = np.argsort(ts, kind="stable")
-    values = np.concatenate([signal[inside].astype(np.float64), np.zeros(len(clock))])
+    values = np.concatenate([signal[inside].astype(np.float64), np.zeros(len(ts) - len(signal_ts[inside]))])
+    if len(began):
+        last = np.searchsorted(began, ts, side="right") - 1
+        values[(last >= 0) & (ts < ended[last])] = np.nan
     return Session(tape, ts[order], values[order], window)
 
 
@@ -187,6 +194,14 @@ def _silences(ts: Ints, window: "Window", max_gap_ns: int) -> Ints:
     long = np.diff(ts, append=max(window.close_ns, ts[-1])) > max_gap_ns
     noticed = ts[long] + max_gap_ns + 1
     return noticed[(noticed >= window.open_ns) & (noticed < window.close_ns)]
+
+
+def _losses(tape: Tape, pause_ns: int) -> tuple[Ints, Ints]:
+    """When messages were found to be lost, and when the book is believed again: after a pause, or once it was sent anew."""
+    began = np.unique(tape.lost)
+    anew = np.append(tape.rows["ts"][tape.rows["kind"] == CLEARED], NEVER)
+    ended = np.minimum(began + pause_ns, anew[np.searchsorted(anew, began)])
+    return began[ended > began], ended[ended > began]
 
 
 def make_rules(market: Market, trading: Trading, session: Session, *, post_only: bool = False) -> np.ndarray:

@@ -9,7 +9,7 @@ import polars as pl
 
 from assets.desk import NS, Market, Trading
 from assets.fills.policy import Policy
-from assets.fills.replay import Outcome, Replayer, Session, gap_ns, make_rules, make_session
+from assets.fills.replay import Outcome, Replayer, Session, make_rules, make_session
 from assets.fills.schema import Equity, Fills, Orders
 from assets.fills.tape import double_mids, make_tape
 from assets.fills.wire import NEW
@@ -64,7 +64,7 @@ def simulate(
     Raises:
         FillsError: the records have no order ids or prices off the tick, or the signal is unusable.
     """
-    session = make_session(make_tape(records, market), signal_ts, signal, window, gap_ns(trading))
+    session = make_session(make_tape(records, market), signal_ts, signal, window, trading)
     replayer = Replayer()
     outcome = replayer.run(session, policy, make_rules(market, trading, session))
     return tables(replayer.requests, replayer.fills, session, market, outcome)

@@ -52,6 +52,8 @@ class Tape(NamedTuple):
     """Price, in ticks, that px = 0 stands for."""
     width: int
     """Prices on the ladder: 0 <= px < width."""
+    lost: npt.NDArray[np.int64] = np.empty(0, np.int64)
+    """Times, never falling, of the records that say that messages were lost before them (F_MAYBE_BAD_BOOK)."""
 
 
 def make_tape(records: pl.DataFrame, market: Market) -> Tape:
@@ -83,7 +85,7 @@ def make_tape(records: pl.DataFrame, market: Market) -> Tape:
         # A level off the ladder is neither seen nor the end of its side.
         on_ladder = np.where((levels >= base) & (levels <= top), levels - base, width)
         rows = resolve_levels(Quoted(ts, action, side, px - base, size, np.where(sizes > 0, on_ladder, -1), sizes), width)
-    return Tape(rows, base, width)
+    return Tape(rows, base, width, ts[records["flags"].to_numpy() & mbo.F_MAYBE_BAD_BOOK != 0])
 
 
 def aggregated(tape: Tape) -> Tape:

@@ -89,17 +89,18 @@ def decide(row: Any, ts: Int, prediction: float, room: Room) -> None:
             calm(BID, room)
         if row.ask != state.ask:
             calm(ASK, room)
-    state.ts, state.prediction, state.bid, state.ask = ts, prediction, row.bid, row.ask
+    blind = np.isnan(prediction) or ts - row.ts > rules.max_gap
+    state.ts, state.prediction, state.bid, state.ask = ts, 0.0 if blind else prediction, row.bid, row.ask
     quoted = 0 <= row.bid < row.ask < room.ladder.shape[1]
     if not state.stopped:
         if ts >= rules.flatten_ns:
             state.stopped = CLOSE
         elif quoted and worth_at(row, room) <= -rules.loss_limit:
             state.stopped = FLATTEN
-    state.settled, state.least, state.most = 1 if rules.timeless and not state.stopped else 0, -np.inf, np.inf
+    state.settled, state.least, state.most = 1 if rules.timeless and not state.stopped and not blind else 0, -np.inf, np.inf
     if state.stopped:
         _flatten(room)
-    elif ts - row.ts > rules.max_gap:
+    elif blind:
         # Nobody knows the market now: nothing of ours stands in it, and a position waits until it is seen again.
         _withdraw_all(GAP, room)
     elif quoted and room.policy.style == TAKE:

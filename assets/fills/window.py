@@ -17,7 +17,7 @@ from assets.desk import Desk
 from assets.fills.backends import open_backend
 from assets.fills.errors import FillsError
 from assets.fills.journal import Replays, fingerprint, remembered
-from assets.fills.replay import Session, gap_ns, make_rules, make_session
+from assets.fills.replay import Session, make_rules, make_session
 from assets.fills.tape import make_tape
 from assets.lake import Lake
 
@@ -55,7 +55,7 @@ def read_training_sessions(desk: Desk, lake: Lake, period: dt.date) -> dict[dt.d
                 raise FillsError(f"{market} has statistics for {day}, which its calendar calls a holiday: materialise the session anew")
             features = lake.read("feature_table", columns, market=market, session=day)
             tape = make_tape(read_records(lake, market, day), desk.markets[market])
-            sessions[day] = make_session(tape, features["ts_event"].to_numpy(), forecast(features), window, gap_ns(desk.trading))
+            sessions[day] = make_session(tape, features["ts_event"].to_numpy(), forecast(features), window, desk.trading)
     return sessions
 
 
@@ -71,7 +71,7 @@ def read_traded_session(desk: Desk, lake: Lake, session: dt.date) -> Session | N
         return None
     moves = lake.read("predictions", ["ts_event", "prediction"], market=market, session=session)
     tape = make_tape(read_records(lake, market, session), desk.markets[market])
-    return make_session(tape, moves["ts_event"].to_numpy(), moves["prediction"].to_numpy(), window, gap_ns(desk.trading))
+    return make_session(tape, moves["ts_event"].to_numpy(), moves["prediction"].to_numpy(), window, desk.trading)
 
 
 def _folds(sessions: Sequence[dt.date]) -> list[list[dt.date]]:

@@ -4,7 +4,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from assets.books.codes import F_LAST, F_SNAPSHOT, MAX_SIZE, UNDEF_PRICE
+from assets.books.codes import F_LAST, F_MAYBE_BAD_BOOK, F_SNAPSHOT, MAX_SIZE, UNDEF_PRICE
 from assets.books.kernel import apply
 from assets.books.rebuild import applied, rebuild
 from assets.books.storage import find, grown, is_full, new_book
@@ -88,6 +88,14 @@ def test_a_refused_record_is_not_replayed(frame):
     raw = frame([bid(1), bid(1), ask(2)])
     made = rebuild(raw)
     assert applied(raw, made.quarantine)["row"].to_list() == [0, 2]
+
+
+def test_what_was_lost_before_a_refused_record_is_told_by_the_next(frame):
+    lost = F_LAST | F_MAYBE_BAD_BOOK
+    raw = frame([bid(1), bid(1, flags=lost), ask(2), bid(3, flags=lost), ask(4)])
+    known = applied(raw, rebuild(raw).quarantine)
+    assert known.select("row", "flags").rows() == [(0, F_LAST), (2, lost), (3, lost), (4, F_LAST)]
+    assert known.schema["flags"] == raw.schema["flags"]
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from assets.books import codes
 from assets.desk import Delay, Delays, Limits, Trading
 from assets.fills import wire
 from assets.fills.policy import TAKE, Policy
@@ -174,6 +175,49 @@ def test_a_market_that_is_heard_in_time_is_traded_as_without_the_switch(hand, qu
         quiet.add(1000 * k + 500, BUY, 90, 1, 2000 + k)
     steps = [(at, 0.0) for at in range(100, 20_000, 500)]
     assert trade(hand, quiet, *steps, max_gap_seconds=2).orders.equals(trade(hand, quiet, *steps).orders)
+
+
+LOST = codes.F_LAST | codes.F_MAYBE_BAD_BOOK
+STEPS = [(at, 0.0) for at in range(100, 9000, 200)]
+
+
+def sent_at(hand, made, **query):
+    """Milliseconds from the open at which requests were sent."""
+    return sorted(set((made.orders.filter(**query)["ts_request"].to_numpy() - hand.open) / MS))
+
+
+def test_lost_messages_cancel_all_until_the_book_can_be_believed_again(hand, quiet):
+    quiet.add(1050, BUY, 95, 1, 70, flags=LOST)
+    made = trade(hand, quiet, *STEPS, gap_pause_seconds=3)
+    assert sent_at(hand, made, kind="cancel", reason="gap") == [1050]
+    assert min(at for at in sent_at(hand, made, kind="new") if at > 1050) == 4100  # the first decision three seconds after
+
+
+def test_lost_messages_again_prolong_the_pause(hand, quiet):
+    quiet.add(1050, BUY, 95, 1, 70, flags=LOST).add(3050, BUY, 95, 1, 71, flags=LOST)
+    made = trade(hand, quiet, *STEPS, gap_pause_seconds=3)
+    assert sent_at(hand, made, kind="cancel", reason="gap") == [1050]
+    assert min(at for at in sent_at(hand, made, kind="new") if at > 1050) == 6100
+
+
+def test_a_book_that_is_sent_anew_ends_the_pause(hand, quiet):
+    quiet.add(1050, BUY, 95, 1, 70, flags=LOST).clear(2050)
+    quiet.add(2050, BUY, 100, 5, 71).add(2050, SELL, 102, 5, 72)
+    made = trade(hand, quiet, *STEPS, gap_pause_seconds=3)
+    assert min(at for at in sent_at(hand, made, kind="new") if at > 1050) == 2100
+
+
+def test_a_desk_that_does_not_pause_trades_as_if_nothing_was_lost(hand, quiet):
+    whole = trade(hand, hand.quiet_market().add(1050, BUY, 95, 1, 70), *STEPS)
+    assert trade(hand, quiet.add(1050, BUY, 95, 1, 70, flags=LOST), *STEPS, gap_pause_seconds=0).orders.equals(whole.orders)
+
+
+def test_a_position_waits_while_messages_are_lost_and_is_closed_at_the_end(hand, quiet):
+    quiet.trade(300, SELL, 100, unseen=6).add(1050, BUY, 95, 1, 70, flags=LOST)
+    made = trade(hand, quiet, *STEPS, gap_pause_seconds=3600)
+    assert made.fills["position"].to_list()[0] != 0
+    assert sent_at(hand, made, reason="close")[0] > 1_000_000
+    assert made.outcome.position == 0
 
 
 def test_rules_that_pass_with_time_are_not_slept_through(hand, quiet):

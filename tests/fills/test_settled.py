@@ -39,7 +39,7 @@ def every_decision(rows, ts, signal, room):
 @pytest.fixture(scope="module")
 def markets(hand, swinging):
     """The swings, seldom decided on and at each row, there without an opinion in the third quarter; a market whose queues
-    change all the time, by its orders and as levels show it, decided on at each row."""
+    change all the time, by its orders (messages are lost twice) and as levels show it, decided on at each row."""
     swings = swinging[0]
     ts, quarter = swings.tape.rows["ts"], np.arange(4).repeat(len(swings.tape.rows) // 4 + 1)
     signal = swings.signal[np.clip(np.searchsorted(swings.ts, ts, side="right") - 1, 0, 59)]
@@ -54,7 +54,7 @@ def markets(hand, swinging):
     return [
         swings,
         make_session(swings.tape, ts, np.where(quarter[: len(ts)] == 2, 0.0, signal), hand.hours),
-        make_session(tape, rows["ts"], moves, hand.hours),
+        make_session(tape._replace(lost=rows["ts"][[1000, 2500]]), rows["ts"], moves, hand.hours, Trading()),
         make_session(aggregated(tape), rows["ts"], moves, hand.hours),
     ]
 
