@@ -75,7 +75,7 @@ def make_tape(records: pl.DataFrame, market: Market) -> Tape:
     middle = int(np.median(span[-1])) if span else 0
     base, top = max(low, middle - REACH) - MARGIN, min(high, middle + REACH) + MARGIN
     width = top - base + 1
-    ts = np.maximum.accumulate(records["ts_event"].to_numpy())
+    ts = np.maximum.accumulate(records["ts_event"].to_numpy().astype(np.int64))
     # Copies: one kind of array for every frame, so that a kernel is compiled once.
     action, side, size = np.array(records["action"]), np.array(records["side"]), np.array(records["size"], np.int64)
     if exact:
