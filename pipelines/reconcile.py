@@ -58,9 +58,7 @@ def reconcile_log(desk: Desk, file: Path, session: dt.date | None = None) -> Rec
         tape = make_tape(read_records(lake, desk.traded, day), market)
         tables.append(reconcile(lines, tape, window, market, desk.trading)[0].select(pl.lit(day).alias("session"), pl.all()))
     if placed < log.height:
-        raise LogError(
-            f"{file.name}: {log.height - placed} of {log.height} lines are outside the desk's sessions: cut the log"
-        )
+        raise LogError(f"{file.name}: {log.height - placed} of {log.height} lines are outside the desk's sessions: cut the log")
     rows = pl.concat([table for table in tables if table.height] or [pl.DataFrame()])
     if rows.is_empty():
         raise LogError(f"{file.name}: no order was sent in {session or 'any session'}: there is nothing to reconcile")
