@@ -66,7 +66,7 @@ WIRES: Final = st.one_of(
 )
 
 
-@settings(deadline=None, max_examples=120, derandomize=True)
+@settings(deadline=None, max_examples=80, derandomize=True)
 @given(
     market=st.integers(0, 3),
     threshold=SMALL,
