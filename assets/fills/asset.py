@@ -36,7 +36,7 @@ from assets.lake import Lake
 from assets.shell import OWNERS, contract_check, result, rule_check, told
 from assets.ticks.source import SimulatedExchange, open_source
 
-CODE_VERSION: Final = "4"
+CODE_VERSION: Final = "5"
 """Raised when a rule of the exchange, the policy or the search changes."""
 
 
