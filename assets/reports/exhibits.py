@@ -131,10 +131,11 @@ def curve_exhibits(curves: pl.DataFrame, sql: str | None) -> list[Exhibit | Tabl
         figures.weights(ranked),
         sql,
     )
-    small = [
-        Exhibit(f"curve-{place}", indicator, "", figures.curve(curves.filter(pl.col("indicator") == indicator)), small=True)
-        for place, indicator in enumerate(ranked["indicator"])
-    ]
+    small = []
+    for place, indicator in enumerate(ranked["indicator"]):
+        figure = figures.curve(curves.filter(pl.col("indicator") == indicator))
+        of_it = sql and f"select * from (\n{sql})\nwhere indicator = '{indicator}'"
+        small.append(Exhibit(f"curve-{place}", indicator, "Dots: bucket means. Line: the joint fit.", figure, of_it, small=True))
     return [whole, *small]
 
 

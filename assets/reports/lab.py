@@ -201,14 +201,16 @@ def _square(correlations: pl.DataFrame, names: list[str]) -> np.ndarray:
 
 
 def _graphs(tables: LabTables, drawn: list[str], where: str) -> list[Exhibit | Table]:
-    sql = f"select * from stg_indicator_buckets\n{where}"
     # A mean of a handful of rows would stretch the axis until nothing else is seen.
     told = tables.buckets.filter(pl.col("count") > _THIN * pl.col("count").sum().over("indicator"))
-    return [
-        Exhibit(f"graph-{place}", indicator, "", figures.curve(told.filter(pl.col("indicator") == indicator)), sql, small=True)
-        for place, indicator in enumerate(drawn)
-        if (told["indicator"] == indicator).any()
-    ]
+    graphs: list[Exhibit | Table] = []
+    for place, indicator in enumerate(drawn):
+        rows = told.filter(pl.col("indicator") == indicator)
+        if rows.height:
+            sql = f"select * from stg_indicator_buckets\n{where} and indicator = '{indicator}'"
+            how = "Dots: bucket means. Line: its own curve."
+            graphs.append(Exhibit(f"graph-{place}", indicator, how, figures.curve(rows), sql, small=True))
+    return graphs
 
 
 def _search(trials: pl.DataFrame, where: str) -> list[Exhibit | Table]:
@@ -229,10 +231,12 @@ def _search(trials: pl.DataFrame, where: str) -> list[Exhibit | Table]:
         f"select * from stg_indicator_trials\n{where}",
     )
     timed = best.filter(pl.col("tau").is_not_null()).head(_SEARCHED)
-    small = [
-        Exhibit(f"search-{place}", f"{row['leader']} {row['formula']}".strip(), "", _tries(trials, row), small=True)
-        for place, row in enumerate(timed.iter_rows(named=True))
-    ]
+    small = []
+    for place, row in enumerate(timed.iter_rows(named=True)):
+        of_it = f"{where} and formula = '{row['formula']}' and leader = '{row['leader']}'"
+        sql = f"select tau, sampler, score from stg_indicator_trials\n{of_it} order by tau"
+        title, how = f"{row['leader']} {row['formula']}".strip(), "A dot is a value tried: the desk's, the grid's, the search's."
+        small.append(Exhibit(f"search-{place}", title, how, _tries(trials, row), sql, small=True))
     return [table, *small]
 
 

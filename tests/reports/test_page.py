@@ -95,9 +95,8 @@ def test_every_figure_has_its_place_a_caption_and_its_query(page):
     drawn = [figure for figure in re.findall("<figure.*?</figure>", page, re.S) if 'id="plot-' in figure]
     assert len(drawn) == len(parsed.figures)
     for figure in drawn:
-        if 'id="plot-curve-' not in figure:  # those share what stands above the first of them
-            assert re.search(r"<p>\w[^<]+</p>", figure), figure[:200]
-            assert "<summary>SQL</summary><pre>" in figure, figure[:200]
+        assert re.search(r"<p>\w[^<]+</p>", figure), figure[:200]
+        assert "<summary>SQL</summary><pre>" in figure, figure[:200]
 
 
 def test_plotly_knows_every_property_of_every_figure(page):
