@@ -109,7 +109,7 @@ def try_file(file: Path, definition: Path | None, out: Path, *, fee: Decimal = D
     parts = stretches_of(train)
     sums = {day + dt.timedelta(days=k): _sums(part, chosen) for k, part in enumerate(parts)}
     model = fit(list(sums.values()), chosen, horizon_ns=HORIZON_NS, first_session=day, last_session=day)
-    learning = _tuning_session(train, parts, sums, chosen, records, market, Window(first, middle - HORIZON_NS))
+    learning = _tuning_session(train, parts, sums, chosen, records, market, Window(first, middle - HORIZON_NS), trading)
     with open_backend("serial", [(learning, make_rules(market, trading, learning))], 1) as replays:
         policy = search(replays, [day], trading).winner(float(trading.min_pnl_per_contract))
     moves = test.select("ts_event", "row", pl.Series("prediction", predict(model, test)), "label")
@@ -181,11 +181,12 @@ def _tuning_session(
     records: pl.DataFrame,
     market: Market,
     window: Window,
+    trading: Trading,
 ) -> Session:
     models = cross_fitted(sums, [[key] for key in sums], chosen, horizon_ns=HORIZON_NS)
     signal = np.concatenate([predict(model, part) for model, part in zip(models, parts, strict=True)])
     known = records.filter(pl.col("ts_event") < window.close_ns)
-    return make_session(make_tape(known, market), train["ts_event"].to_numpy(), signal, window)
+    return make_session(make_tape(known, market), train["ts_event"].to_numpy(), signal, window, trading)
 
 
 def _tables(

@@ -106,6 +106,22 @@ def quiet_market(bid: int = 100, ask: int = 102, size: int = 5) -> Stream:
     return stream
 
 
+def swinging_market(swings: int, every: float, *, size: int, traded: int) -> Stream:
+    """A market that rises and falls by three ticks in turn, every so many milliseconds, and trades on both sides just before."""
+    stream, orders = quiet_market(ask=101, size=size), 1000
+    standing = {**{1 + k: (BUY, 100 - k) for k in range(10)}, **{101 + k: (SELL, 101 + k) for k in range(10)}}
+    for k in range(swings):
+        at, step, bid = every * (k + 1), 3 if k % 2 == 0 else -3, 100 if k % 2 == 0 else 103
+        stream.trade(at - 500, SELL, bid, unseen=traded).trade(at - 499, BUY, bid + 1, unseen=traded)
+        for order in standing:
+            stream.cancel(at, order)
+        standing = {orders + place: (side, px + step) for place, (side, px) in enumerate(standing.values(), 1)}
+        orders += len(standing)
+        for order, (side, px) in standing.items():
+            stream.add(at, side, px, size, order)
+    return stream
+
+
 class Wire:
     """Our end of the wire without a policy: what is sent when is up to the test."""
 
@@ -179,31 +195,13 @@ def signal_of(*steps: tuple[float, float]) -> tuple[np.ndarray, np.ndarray]:
 @pytest.fixture(scope="session")
 def hand() -> SimpleNamespace:
     """What tests write markets with."""
-    writers = {"Stream": Stream, "Wire": Wire, "quiet_market": quiet_market, "signal_of": signal_of}
+    writers = {"Stream": Stream, "Wire": Wire, "quiet_market": quiet_market, "swinging_market": swinging_market, "signal_of": signal_of}
     return SimpleNamespace(**writers, market=MARKET, hours=Hours(), open=OPEN, tick=TICK, hour=HOUR)
 
 
 @pytest.fixture(scope="session")
 def swinging(hand):
-    """Two sessions; of the second only the first twenty seconds are quoted on."""
-    whole = _swings(hand)
+    """Two sessions of swings every two seconds and a signal that knows; of the second only the first twenty seconds are quoted on."""
+    steps = [(500.0 + 2_000 * k, 3.0 if k % 2 == 0 else -3.0) for k in range(60)]
+    whole = make_session(swinging_market(60, 2_000, size=2, traded=9).tape(), *signal_of(*steps), hand.hours)
     return [whole, Session(whole.tape, whole.ts[:9], whole.signal[:9], whole.window)]
-
-
-def _swings(hand):
-    """A market that swings by three ticks every two seconds, trades on both sides in between, and a signal that knows."""
-    stream, steps, orders = hand.quiet_market(ask=101, size=2), [], 1000
-    standing = {**{1 + k: (BUY, 100 - k) for k in range(10)}, **{101 + k: (SELL, 101 + k) for k in range(10)}}
-    for k in range(60):
-        at, up, bid = 2_000.0 + 2_000 * k, k % 2 == 0, 100 if k % 2 == 0 else 103
-        steps.append((at - 1_500, 3.0 if up else -3.0))
-        stream.trade(at - 500, SELL, bid, unseen=9).trade(at - 499, BUY, bid + 1, unseen=9)
-        moved = {}
-        for order, (side, px) in standing.items():
-            orders += 1
-            stream.cancel(at, order)
-            moved[orders] = (side, px + (3 if up else -3))
-        for order, (side, px) in moved.items():
-            stream.add(at, side, px, 2, order)
-        standing = moved
-    return make_session(stream.tape(), *hand.signal_of(*steps), hand.hours)

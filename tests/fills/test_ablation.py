@@ -40,21 +40,8 @@ def earning(settle):
 @pytest.fixture(scope="module")
 def rising(hand):
     """A market that falls and rises by three ticks every ten seconds and trades on both sides in between; a signal that knows."""
-    stream, steps, orders = hand.quiet_market(ask=101, size=20), [], 1000
-    standing = {**{1 + k: (BUY, 100 - k) for k in range(10)}, **{101 + k: (SELL, 101 + k) for k in range(10)}}
-    for k in range(40):
-        at, up, bid = 10_000.0 + 10_000 * k, k % 2 == 0, 100 if k % 2 == 0 else 103
-        steps += [(at - 9_000 + 1_000 * j, 3.0 if up else -3.0) for j in range(9)]
-        stream.trade(at - 500, SELL, bid, unseen=25).trade(at - 499, BUY, bid + 1, unseen=25)
-        moved = {}
-        for order, (side, px) in standing.items():
-            orders += 1
-            stream.cancel(at, order)
-            moved[orders] = (side, px + (3 if up else -3))
-        for order, (side, px) in moved.items():
-            stream.add(at, side, px, 20, order)
-        standing = moved
-    return stream, hand.signal_of(*steps)
+    steps = [(1_000.0 + 10_000 * k + 1_000 * j, 3.0 if k % 2 == 0 else -3.0) for k in range(40) for j in range(9)]
+    return hand.swinging_market(40, 10_000, size=20, traded=25), hand.signal_of(*steps)
 
 
 @pytest.fixture(scope="module")

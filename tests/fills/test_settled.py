@@ -74,11 +74,29 @@ WIRES: Final = st.one_of(
     style=st.integers(0, 2),
     loss_limit=st.integers(1, 50),
     queue=st.sampled_from(QUEUES),
+    sizes=st.sampled_from([{"max_position": 2}, {"max_position": 12, "order_size": 4}]),
     wire_of=WIRES,
 )
-def test_decisions_passed_over_would_have_come_to_nothing(hand, markets, market, threshold, weights, style, loss_limit, queue, wire_of):
+def test_decisions_passed_over_would_have_come_to_nothing(
+    hand, markets, market, threshold, weights, style, loss_limit, queue, sizes, wire_of
+):
     session, policy = markets[market], Policy(threshold, *weights, 0.1, style)
-    rules = make_rules(hand.market, Trading(max_position=2, daily_loss_limit=loss_limit, queue=queue, **wire_of), session)
+    rules = make_rules(hand.market, Trading(daily_loss_limit=loss_limit, queue=queue, **sizes, **wire_of), session)
+    same_both_ways(session, policy, rules)
+
+
+def test_an_order_that_rests_in_front_of_the_touch_is_met_by_who_joins_it(hand):
+    """Half of a bid takes all of an offer that came inside; who joins that offer meets the other half, though no best price changes."""
+    stream = hand.quiet_market().add(110, -1, 101, 2, 900).add(125, -1, 101, 3, 901)
+    session = make_session(stream.tape(), *hand.signal_of(*((100.0 + 5 * k, 0.0) for k in range(12))), hand.hours)
+    flat = Policy(threshold=-100.0, ahead_weight=0.0, behind_weight=0.0)
+    fills = same_both_ways(session, flat, make_rules(hand.market, Trading(max_position=4, order_size=4), session))
+    met = [(int(fill["ts"] - hand.open) // 1_000_000, int(fill["quantity"]), bool(fill["maker"])) for fill in fills[:2]]
+    assert met == [(120, 2, False), (125, 2, True)]
+
+
+def same_both_ways(session, policy, rules):
+    """Replay with and without passing decisions over; the fills."""
     replayer = replay.Replayer()
     replayer.run(session, policy, rules)
     logs = [np.zeros(len(replayer._requests), record) for record in (wire.ORDER, wire.REQUEST, wire.FILL)]
@@ -86,3 +104,4 @@ def test_decisions_passed_over_would_have_come_to_nothing(hand, markets, market,
     every_decision(session.tape.rows, session.ts, session.signal, room)
     assert room.requests[: room.state["sent"]].tobytes() == replayer.requests.tobytes()
     assert room.fills[: room.state["fills"]].tobytes() == replayer.fills.tobytes()
+    return replayer.fills
