@@ -66,6 +66,7 @@ def _bound(rows: np.ndarray, seen: np.ndarray, signal: np.ndarray, bounds: np.nd
             continue
         for i in range(b * STRETCH, (b + 1) * STRETCH):
             row = rows[seen[i] - 1]
+            # Where messages are lost the signal is not a number, which min and max pass by: with nothing out, nothing is sent there.
             bound.low, bound.high = min(bound.low, signal[i]), max(bound.high, signal[i])
             bound.nearest = min(bound.nearest, dearest(row.bid, row.ask, -1.0))
             bound.furthest = max(bound.furthest, dearest(row.bid, row.ask, 1.0))
