@@ -5,6 +5,7 @@ floor reads a file or an environment variable to learn how it should behave.
 """
 
 import datetime as dt
+import re
 import tomllib
 from decimal import Decimal
 from pathlib import Path
@@ -224,6 +225,10 @@ class Chosen(_Part):
         return given
 
 
+ALL: Final = "all"
+"""The set of indicators that a period's model is made of, where nothing else is said: all that its lab has kept."""
+
+
 class OwnSeries(_Part):
     """A table of the user's own, CSV or Parquet, joined as an indicator by as-of time."""
 
@@ -243,6 +248,19 @@ class Indicators(_Part):
     leader: tuple[Chosen, ...] | None = Field(None, description="Of each leader; left out: the default set")
     series: dict[str, OwnSeries] = Field({}, description="Tables of the user's own, by the name that the indicator takes after external_")
     drop_redundant: bool = Field(True, description="Fit a period's curves without the indicators that its lab calls redundant")
+    sets: dict[str, tuple[float, float]] = Field(
+        {}, description="What the search may predict with beside all of them: by name the shortest and the longest tau, seconds"
+    )
+
+    @field_validator("sets")
+    @classmethod
+    def _sets_have_names_and_bounds(cls, sets: dict[str, tuple[float, float]]) -> dict[str, tuple[float, float]]:
+        for name, (shortest, longest) in sets.items():
+            if name == ALL or not re.fullmatch("[a-z][a-z0-9_]*", name):
+                raise ValueError(f"the name of a set is small letters, digits and _, and not {ALL!r}, which has them all: not {name!r}")
+            if not 0 <= shortest <= longest:
+                raise ValueError(f"set {name!r} must be [shortest, longest] tau in seconds, not [{shortest:g}, {longest:g}]")
+        return sets
 
 
 class Desk(_Part):

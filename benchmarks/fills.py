@@ -26,7 +26,7 @@ from assets.books.codes import BID
 from assets.calendar import Window
 from assets.desk import Trading
 from assets.fills.exchange import advance
-from assets.fills.policy import POLICY, TOUCH, Policy
+from assets.fills.policy import TOUCH, Policy
 from assets.fills.replay import Replayer, Session, make_rules, make_session
 from assets.fills.rows import ADDED
 from assets.fills.tape import Tape
@@ -122,7 +122,7 @@ def _resent(played: Played, session: Session) -> set[tuple[int, int, int]]:
     orders["state"] = IN_FLIGHT
     state, ladder = np.zeros(1, STATE), make_ladder(tape.width)
     state["sent"] = n
-    room = Room(ladder, orders, requests, fills, state[0], rules[0], np.array([AT_TOUCH], POLICY)[0])
+    room = Room(ladder, orders, requests, fills, state[0], rules[0], AT_TOUCH.record[0])
     advance(tape.rows, 0, int(rules["close_ns"][0]) - 1, room)
     return _told(fills[: int(state["fills"][0])])
 

@@ -18,7 +18,7 @@ from rich.table import Table
 
 from assets.books.rebuild import applied, rebuild
 from assets.calendar import Calendar
-from assets.curves.forecast import period_forecast
+from assets.curves.forecast import period_forecasts
 from assets.desk import Desk, SimulatedSource, load_desk
 from assets.features.build import build
 from assets.features.chosen import desk_indicators
@@ -58,7 +58,7 @@ def traded(desk: Desk, session: dt.date, forecast: Any, policy: Policy) -> pl.Da
         chosen=desk_indicators(desk),
     )
     tape = make_tape(applied(raw[desk.traded], made[desk.traded].quarantine), market)
-    replayed = make_session(tape, features["ts_event"].to_numpy(), forecast(features), window, desk.trading)
+    replayed = make_session(tape, features["ts_event"].to_numpy(), {policy.indicators: forecast(features)}, window, desk.trading)
     return what_if(replayed, policy, market, desk.trading).filter(assumption="latency")
 
 
@@ -71,8 +71,8 @@ def main() -> None:
     desk = load_desk(given.desk)
     lake, calendar = Lake(desk.lake), Calendar(desk)
     period = calendar.period_of(calendar.traded_sessions()[0])
-    forecast = period_forecast(desk, lake, period)
     policy = policy_of(lake.read("quoting_policy", market=desk.traded, period=period))
+    forecast = period_forecasts(desk, lake, period)[policy.indicators]
     found = []
     for seed in range(1, given.seeds + 1):
         with tempfile.TemporaryDirectory() as home:

@@ -25,6 +25,8 @@ from assets.curves.schema import (
     ModelImportance,
     ModelScores,
     Predictions,
+    SetCurves,
+    prediction_of,
 )
 from assets.desk import Desk
 from assets.features.chosen import desk_indicators
@@ -106,6 +108,7 @@ LAYERS: Final[Mapping[str, Layer]] = {
         Layer("indicator_buckets", IndicatorBuckets, "period", "indicator_scores"),
         Layer("indicator_trials", IndicatorTrials, "period", "indicator_scores"),
         Layer("curve_model", CurveModel, "period", "curve_model"),
+        Layer("set_curves", SetCurves, "period", "curve_model"),
         Layer("predictions", Predictions, "session", "predictions", big=True),
         Layer("model_choice", ModelChoice, "period", "model_choice"),
         Layer("model_scores", ModelScores, "period", "model_scores"),
@@ -135,16 +138,17 @@ def with_columns(desk: Desk, asset: dg.AssetsDefinition) -> dg.AssetsDefinition:
     """The asset, told the columns of the table that it writes and what they come from; of several tables, the last of LAYERS: that it
     is there says the others are."""
     indicators = {indicator.name: (type(indicator).__doc__ or "").splitlines()[0] for indicator in desk_indicators(desk)}
-    names = {table: [*layer.column_types] for table, layer in LAYERS.items()} | {"indicators": [*indicators]}
+    sets = {prediction_of(name): f"The same from the desk's set of indicators {name!r}" for name in desk.indicators.sets}
+    of_desk = {"feature_table": indicators, "predictions": sets}
+    names = {table: [*layer.column_types, *of_desk.get(table, {})] for table, layer in LAYERS.items()} | {"indicators": [*indicators]}
 
     def described(spec: dg.AssetSpec) -> dg.AssetSpec:
         written = [layer for layer in LAYERS.values() if layer.asset == spec.key.path[-1] and len(spec.key.path) == 2]
         if not written:
             return spec
         layer = next((layer for layer in written if layer.table == layer.asset), written[-1])
-        meanings, types = layer.column_descriptions, layer.column_types
-        if layer.table == "feature_table":
-            meanings, types = meanings | indicators, {**types, **dict.fromkeys(indicators, "FLOAT")}
+        more = of_desk.get(layer.table, {})
+        meanings, types = layer.column_descriptions | more, {**layer.column_types, **dict.fromkeys(more, "FLOAT")}
         columns = [dg.TableColumn(name, kind, description=meanings.get(name)) for name, kind in types.items()]
         told = {"dagster/column_schema": dg.TableSchema(columns), "dagster/table_name": layer.table}
         lineage = column_lineage(desk, spec.key.path[0], layer.table, names)

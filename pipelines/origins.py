@@ -20,6 +20,7 @@ _WRITERS: Final = {
     "indicators": "feature_table",
     "trades": "clean_books",
     "book_quality": "clean_books",
+    "set_curves": "curve_model",
     "tuning_trials": "quoting_policy",
     "trial_sessions": "quoting_policy",
     "policy_variants": "quoting_policy",
@@ -36,9 +37,15 @@ _KEYS: Final = ("market", "session", "period", "line")
 
 _QUOTE: Final = ("raw_ticks.action", "raw_ticks.side", "raw_ticks.price", "raw_ticks.size", "raw_ticks.order_id")
 _TOUCH: Final = ("clean_books.bid_px_00", "clean_books.ask_px_00")
-_FORECAST: Final = ("predictions.ts_event", "predictions.prediction")
-_REPLAYED: Final = (*_QUOTE, *_FORECAST, "quoting_policy.*_weight", "quoting_policy.threshold", "quoting_policy.hysteresis")
+_FORECAST: Final = ("predictions.ts_event", "predictions.prediction*")
+_POLICY: Final = ("quoting_policy.*_weight", "quoting_policy.threshold", "quoting_policy.hysteresis", "quoting_policy.indicators")
+_REPLAYED: Final = (*_QUOTE, *_FORECAST, *_POLICY)
 _LEARNT: Final = ("curve_statistics.count", "curve_statistics.label_sum", "curve_statistics.gram")
+
+
+def _of_curves(table: str) -> tuple[str, ...]:
+    return tuple(f"{table}.{column}" for column in ("indicator", "lower", "upper", "value"))
+
 
 ORIGINS: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
     "clean_books": {
@@ -69,14 +76,8 @@ ORIGINS: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
     "predictions": {
         "ts_event": ("feature_table.ts_event",),
         "row": ("feature_table.row",),
-        "prediction": (
-            "indicators.*",
-            "curve_model.indicator",
-            "curve_model.lower",
-            "curve_model.upper",
-            "curve_model.value",
-            "model_choice.traded",
-        ),
+        "prediction": ("indicators.*", *_of_curves("curve_model"), "model_choice.traded"),
+        "prediction_*": ("indicators.*", "set_curves.indicators", *_of_curves("set_curves"), "model_choice.traded"),
         "label": ("feature_table.label",),
     },
     "model_scores": {
@@ -92,7 +93,7 @@ ORIGINS: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
         "sharpe_train": (*_QUOTE, "indicators.*", *_LEARNT),
     },
     "fills": {"mid*": _TOUCH, "*": _REPLAYED},
-    "live_fills": {"*": ("curve_model.value", "model_choice.traded", "quoting_policy.*_weight", "quoting_policy.threshold")},
+    "live_fills": {"*": ("curve_model.value", "set_curves.value", "model_choice.traded", *_POLICY)},
     "policy_ablation": {"variant": (), "*": _REPLAYED},
     "what_if": {"assumption": (), "setting": (), "latency_ms": (), "queue*": (), "*": _REPLAYED},
     "shadow_orders": {"queue": (), "exponent": (), "markout*": (*_QUOTE, *_TOUCH), "*": _QUOTE},

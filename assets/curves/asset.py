@@ -11,17 +11,26 @@ import polars as pl
 
 from assets.calendar import Calendar
 from assets.curves.champion import choose_champion
-from assets.curves.forecast import period_forecast, read_training
+from assets.curves.forecast import period_forecasts, read_training, read_trainings
 from assets.curves.kept import kept_indicators
 from assets.curves.lab.run import LAB, score_desk
-from assets.curves.model import CODE_VERSION, fit
+from assets.curves.model import CODE_VERSION
 from assets.curves.picture import curves_picture
-from assets.curves.schema import CurveModel, CurveStatistics, ModelChoice, ModelImportance, ModelScores, Predictions
+from assets.curves.schema import (
+    CurveModel,
+    CurveStatistics,
+    ModelChoice,
+    ModelImportance,
+    ModelScores,
+    SetCurves,
+    contract,
+    prediction_of,
+)
 from assets.curves.scores import MEASURED, score
 from assets.curves.statistics import session_statistics
 from assets.curves.training import labelled
 from assets.curves.window import check_series, read_window
-from assets.desk import Desk
+from assets.desk import ALL, Desk
 from assets.features.chosen import desk_indicators, series_seen
 from assets.lake import Lake
 from assets.shell import OWNERS, contract_check, result, told
@@ -129,12 +138,14 @@ def curve_model(desk: Desk) -> dg.AssetsDefinition:
         with told():
             window = calendar.training_sessions(period)
             check_series(desk, lake, window)
-            training = read_training(desk, lake, period)
-            parts = list(training.sums.values())
-            model = fit(parts, training.indicators, horizon_ns=desk.horizon_ns, first_session=window[0], last_session=window[-1])
+            trainings = read_trainings(desk, lake, period)
+            fitted = {name: training.rows_of_curves(window[0], window[-1]) for name, training in trainings.items()}
+            model = fitted.pop(ALL)
+            narrower = [curves.with_columns(indicators=pl.lit(name)) for name, curves in fitted.items()] or [SetCurves.empty()]
+            lake.write("set_curves", pl.concat(narrower), SetCurves, market=market, period=period)
             lake.write("curve_model", model, CurveModel, market=market, period=period)
         facts = model.select("passes", "step", "lambda_max", "residual", "r2_train", "r2_held_out").row(0, named=True)
-        return result(context, model, **facts, sessions=len(parts), curves=dg.MetadataValue.md(curves_picture(model)))
+        return result(context, model, **facts, sessions=len(trainings[ALL].sums), curves=dg.MetadataValue.md(curves_picture(model)))
 
     return asset
 
@@ -173,11 +184,13 @@ def model_choice(desk: Desk) -> dg.AssetsDefinition:
 def predictions(desk: Desk) -> dg.AssetsDefinition:
     """The desk's model applied to each session of its period."""
     market, calendar, lake = desk.traded, Calendar(desk), Lake(desk.lake)
+    kept = contract(desk.indicators.sets)
 
     @dg.asset(
         key=[market, "predictions"],
         group_name="curves",
-        description="Predicted move of the mid at each row of the feature table, by the model of the session's own period.",
+        description="Predicted move of the mid at each row of the feature table, by the model of the session's own period; once more from "
+        "each narrower set of the desk's indicators.",
         kinds={"polars", "numba"},
         owners=OWNERS,
         tags={"market": market, "layer": "curves"},
@@ -195,14 +208,15 @@ def predictions(desk: Desk) -> dg.AssetsDefinition:
         session = dt.date.fromisoformat(context.partition_key)
         with told():
             if calendar.window(market, session) is None:
-                lake.write("predictions", Predictions.empty(), Predictions, market=market, session=session)
+                lake.write("predictions", kept.empty(), kept, market=market, session=session)
                 return result(context, 0, session="no session")
-            forecast = period_forecast(desk, lake, calendar.period_of(session))
+            forecasts = period_forecasts(desk, lake, calendar.period_of(session))
             features = lake.read("feature_table", market=market, session=session)
-            moves = features.select("ts_event", "row", pl.Series("prediction", forecast(features)), "label")
-            lake.write("predictions", moves, Predictions, market=market, session=session)
-        spread = moves["prediction"].std()
-        return result(context, moves, _calibration(moves), model=forecast.name, prediction_std=spread if isinstance(spread, float) else 0.0)
+            predicted = {prediction_of(name): forecast(features) for name, forecast in forecasts.items()}
+            moves = features.select("ts_event", "row", "label").with_columns(**{name: pl.Series(each) for name, each in predicted.items()})
+            lake.write("predictions", moves, kept, market=market, session=session)
+        spread, model = moves["prediction"].std(), forecasts[ALL].name
+        return result(context, moves, _calibration(moves), model=model, prediction_std=spread if isinstance(spread, float) else 0.0)
 
     return asset
 
@@ -257,7 +271,8 @@ def checks(desk: Desk, market: str) -> list[dg.AssetChecksDefinition]:
         contract_check(desk, market, "curve_statistics", CurveStatistics, "session"),
         *(contract_check(desk, market, table, kept, "period", asset="indicator_scores") for table, kept in LAB.items()),
         contract_check(desk, market, "curve_model", CurveModel, "period"),
-        contract_check(desk, market, "predictions", Predictions, "traded"),
+        contract_check(desk, market, "set_curves", SetCurves, "period", asset="curve_model"),
+        contract_check(desk, market, "predictions", contract(desk.indicators.sets), "traded"),
         contract_check(desk, market, "model_choice", ModelChoice, "period"),
         contract_check(desk, market, "model_scores", ModelScores, "scored"),
         contract_check(desk, market, "model_importance", ModelImportance, "scored", asset="model_scores"),

@@ -13,13 +13,14 @@ import polars as pl
 
 from assets.calendar import Calendar
 from assets.curves.champion import traded
-from assets.curves.kept import kept_indicators, restricted
+from assets.curves.kept import kept_sets, restricted
 from assets.curves.rivals import CHAMPION, CURVES
 from assets.curves.statistics import CurvesError, add
 from assets.curves.training import Forecast, Training
 from assets.curves.window import read_window
-from assets.desk import Desk
+from assets.desk import ALL, Desk
 from assets.features.chosen import desk_indicators
+from assets.features.indicators import Indicator
 from assets.lake import Lake
 
 
@@ -30,14 +31,28 @@ def read_training(desk: Desk, lake: Lake, period: dt.date) -> Training:
         CurvesError: sessions of the window have no `curve_statistics`; the message names them.
         LakeError: a partition is damaged.
     """
-    market, chosen = desk.traded, kept_indicators(desk, lake, period)
-    columns = [*(indicator.name for indicator in chosen), "label"]
+    return read_trainings(desk, lake, period)[ALL]
 
-    def read(session: dt.date) -> pl.DataFrame:
-        return lake.read("feature_table", columns=columns, market=market, session=session)
 
-    sums = restricted(read_window(lake, market, Calendar(desk).training_sessions(period)), desk, chosen)
-    return Training(sums, read, chosen, desk.horizon_ns)
+def read_trainings(desk: Desk, lake: Lake, period: dt.date) -> dict[str, Training]:
+    """The same window once for each of the desk's sets of indicators.
+
+    Raises:
+        CurvesError: sessions of the window have no `curve_statistics`; the message names them.
+        LakeError: a partition is damaged.
+    """
+    market = desk.traded
+    sums = read_window(lake, market, Calendar(desk).training_sessions(period))
+
+    def training(chosen: Sequence[Indicator]) -> Training:
+        columns = [*(indicator.name for indicator in chosen), "label"]
+
+        def read(session: dt.date) -> pl.DataFrame:
+            return lake.read("feature_table", columns=columns, market=market, session=session)
+
+        return Training(restricted(sums, desk, chosen), read, chosen, desk.horizon_ns)
+
+    return {name: training(chosen) for name, chosen in kept_sets(desk, lake, period).items()}
 
 
 def model_of(desk: Desk, lake: Lake, period: dt.date) -> str:
@@ -49,36 +64,41 @@ def model_of(desk: Desk, lake: Lake, period: dt.date) -> str:
     return traded(lake.read("model_choice", market=desk.traded, period=period)) if desk.model == CHAMPION else desk.model
 
 
-def period_forecast(desk: Desk, lake: Lake, period: dt.date) -> Forecast:
-    """What the desk predicts the sessions of a period with.
+def read_curves(desk: Desk, lake: Lake, period: dt.date) -> dict[str, pl.DataFrame]:
+    """A period's curves by the set of indicators that they are of: rows of `curve_model`, and of `set_curves` for the narrower ones.
+
+    Raises:
+        LakeError: a table is not in the lake.
+    """
+    stored = {ALL: lake.read("curve_model", market=desk.traded, period=period)}
+    if desk.indicators.sets:
+        narrower = lake.read("set_curves", market=desk.traded, period=period)
+        stored |= {name: narrower.filter(indicators=name) for name in desk.indicators.sets}
+    return stored
+
+
+def period_forecasts(desk: Desk, lake: Lake, period: dt.date) -> dict[str, Forecast]:
+    """What the desk predicts the sessions of a period with, by the set of indicators.
 
     Raises:
         LakeError: the period's `curve_model` (or `model_choice`) is not in the lake.
         CurvesError: the training window is not the one that `curve_model` was fitted on.
     """
-    name, stored = model_of(desk, lake, period), lake.read("curve_model", market=desk.traded, period=period)
+    name, stored = model_of(desk, lake, period), read_curves(desk, lake, period)
     if name == CURVES:
-        return Forecast.of_curves(stored, [own for own in desk_indicators(desk) if own.name in set(stored["indicator"])])
-    key = (lake.root, desk.traded, period, name, stored["fingerprint"][0])
+        known = desk_indicators(desk)
+        fitted = {of: [own for own in known if own.name in set(curves["indicator"])] for of, curves in stored.items()}
+        return {of: Forecast.of_curves(curves, fitted[of]) for of, curves in stored.items()}
+    fingerprint = stored[ALL]["fingerprint"][0]
+    key = (lake.root, desk.traded, period, name, fingerprint)
     if key not in _trained:
-        training = read_training(desk, lake, period)
-        if add(training.sums.values()).fingerprint != stored["fingerprint"][0]:
+        trainings = read_trainings(desk, lake, period)
+        if add(trainings[ALL].sums.values()).fingerprint != fingerprint:
             raise CurvesError(f"the training window of period {period} has changed since its curve_model was fitted: materialise that anew")
         _trained.clear()
-        _trained[key] = training.learn(name)
+        _trained[key] = {of: training.learn(name) for of, training in trainings.items()}
     return _trained[key]
 
 
-_trained: dict[tuple[Path, str, dt.date, str, str], Forecast] = {}
+_trained: dict[tuple[Path, str, dt.date, str, str], dict[str, Forecast]] = {}
 """The last rival that this process has trained: the sessions of a period follow one another."""
-
-
-def cross_fitted_forecasts(
-    desk: Desk, lake: Lake, period: dt.date, training: Training, folds: Sequence[Sequence[dt.date]]
-) -> list[Forecast]:
-    """For each fold of a period's training sessions the desk's model, trained without that fold.
-
-    Raises:
-        CurvesError: nothing is left to train on.
-    """
-    return training.cross_fitted(model_of(desk, lake, period), folds)

@@ -1,11 +1,11 @@
-"""Which indicators a period's model is made of: those that the lab has kept, or all where the desk says so."""
+"""Which indicators a period's models are made of: those that the lab has kept, or all where the desk says so."""
 
 import datetime as dt
 from collections.abc import Mapping, Sequence
 
 from assets.curves.statistics import Statistics, design_version
-from assets.desk import Desk
-from assets.features.chosen import desk_indicators
+from assets.desk import ALL, Desk
+from assets.features.chosen import desk_indicators, indicator_sets
 from assets.features.indicators import Indicator
 from assets.lake import Lake
 
@@ -16,12 +16,22 @@ def kept_indicators(desk: Desk, lake: Lake, period: dt.date) -> list[Indicator]:
     Raises:
         LakeError: the period has not been scored.
     """
-    chosen = desk_indicators(desk)
+    return kept_sets(desk, lake, period)[ALL]
+
+
+def kept_sets(desk: Desk, lake: Lake, period: dt.date) -> dict[str, list[Indicator]]:
+    """The same for each of the desk's sets: in a narrower one an indicator is redundant only where the one that makes it so is there.
+
+    Raises:
+        LakeError: the period has not been scored.
+    """
+    sets = indicator_sets(desk)
     if not desk.indicators.drop_redundant:
-        return chosen
+        return sets
     scores = lake.read("indicator_scores", columns=["indicator", "dropped_for"], market=desk.traded, period=period)
-    dropped = set(scores.drop_nulls("dropped_for")["indicator"])
-    return [indicator for indicator in chosen if indicator.name not in dropped]
+    better = dict(scores.drop_nulls("dropped_for").iter_rows())
+    names = {name: {own.name for own in members} for name, members in sets.items()}
+    return {name: [own for own in members if better.get(own.name) not in names[name]] for name, members in sets.items()}
 
 
 def restricted(sessions: Mapping[dt.date, Statistics], desk: Desk, kept: Sequence[Indicator]) -> dict[dt.date, Statistics]:

@@ -28,8 +28,8 @@ from assets.curves.statistics import (
     matrix,
 )
 
-CODE_VERSION: Final = "3"
-"""Changes with the arithmetic of the fit or of the prediction."""
+CODE_VERSION: Final = "4"
+"""Changes with the arithmetic of the fit or of the prediction, and with what is fitted."""
 
 
 def fit(

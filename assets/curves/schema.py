@@ -1,7 +1,11 @@
 """Third floor: sums of a session, the indicator lab, fitted curves of a period, predictions of a session, scores of the models."""
 
+from collections.abc import Iterable
+
 import pandera.polars as pa
 import polars as pl
+
+from assets.desk import ALL
 
 
 class CurveStatistics(pa.DataFrameModel):
@@ -49,6 +53,12 @@ class CurveModel(pa.DataFrameModel):
     residual: pl.Float64 = pa.Field(ge=0, description="Largest change of any value in the last pass, in ticks")
     r2_train: pl.Float64 = pa.Field(nullable=True, description="On the training rows; null where no label moved")
     r2_held_out: pl.Float64 = pa.Field(nullable=True, description="On held-out training sessions; it chose the penalties, so it flatters")
+
+
+class SetCurves(CurveModel):
+    """`set_curves`: the same for each of the desk's narrower sets of indicators, which the search may predict with instead."""
+
+    indicators: str = pa.Field(description="Name of the set on the desk")
 
 
 class IndicatorScores(pa.DataFrameModel):
@@ -141,12 +151,26 @@ class IndicatorTrials(pa.DataFrameModel):
 
 
 class Predictions(pa.DataFrameModel):
-    """`predictions`: the desk's model applied to a session that it never saw, a row for each row of `feature_table`."""
+    """`predictions`: the desk's model applied to a session that it never saw, a row for each row of `feature_table`.
+
+    Beside these columns, one Float32 column for each narrower set of the desk's indicators: `prediction_` and the set's name.
+    """
 
     ts_event: pl.Int64 = pa.Field(ge=0)
     row: pl.UInt32
-    prediction: pl.Float32 = pa.Field(description="Predicted move of the mid over the horizon, in ticks")
+    prediction: pl.Float32 = pa.Field(description="Predicted move of the mid over the horizon, ticks, from all that the lab has kept")
     label: pl.Float32 = pa.Field(nullable=True, description="The move that came, in ticks")
+
+
+def prediction_of(indicators: str) -> str:
+    """The column of `predictions` by a set of indicators."""
+    return "prediction" if indicators == ALL else f"prediction_{indicators}"
+
+
+def contract(sets: Iterable[str]) -> type[Predictions]:
+    """`Predictions` with the columns of the desk's narrower sets of indicators."""
+    more = [prediction_of(name) for name in sets if name != ALL]
+    return type("Predictions", (Predictions,), {"__annotations__": dict.fromkeys(more, pl.Float32)})
 
 
 class ModelChoice(pa.DataFrameModel):

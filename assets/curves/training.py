@@ -139,6 +139,15 @@ class Training:
             return [Forecast.of_curves(model, self.indicators) for model in models]
         return [self.learn(name, [session for session in self.sessions if session not in set(fold)]) for fold in folds]
 
+    def rows_of_curves(self, first: dt.date, last: dt.date) -> pl.DataFrame:
+        """Rows of `curve_model`, fitted on all sessions of a window from `first` to `last`.
+
+        Raises:
+            CurvesError: there is no row with a label, or the sums belong to another design.
+        """
+        parts = list(self.sums.values())
+        return fit(parts, self.indicators, horizon_ns=self.horizon_ns, first_session=first, last_session=last)
+
     def _curves(self, sessions: Sequence[dt.date]) -> Forecast:
         parts = [self.sums[session] for session in sessions]
         started = time.process_time()

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 
 import polars as pl
 
-from assets.desk import NS, Chosen, Desk
+from assets.desk import ALL, NS, Chosen, Desk
 from assets.features.errors import FeaturesError
 from assets.features.indicators import CLASSES, Indicator, distinct
 from assets.features.indicators.external import External
@@ -40,6 +40,27 @@ def desk_indicators(desk: Desk) -> list[Indicator]:
     if not found:
         raise FeaturesError("the desk chooses no indicator: name at least one under indicators.own, or leave it out for the default set")
     distinct(found, desk.leaders)
+    return found
+
+
+def indicator_sets(desk: Desk) -> dict[str, list[Indicator]]:
+    """What the search may predict with: all of the desk's indicators, and its narrower sets by their bounds on tau.
+
+    What has no tau is in every set.
+
+    Raises:
+        FeaturesError: as `desk_indicators`; or the bounds of a set leave nothing out, or every tau.
+    """
+    every = desk_indicators(desk)
+    found = {ALL: every}
+    for name, (shortest, longest) in desk.indicators.sets.items():
+        found[name] = [own for own in every if not own.tau or shortest <= own.tau <= longest]
+        if len(found[name]) == len(every) or not any(own.tau for own in found[name]):
+            what = "every" if any(own.tau for own in found[name]) else "no"
+            raise FeaturesError(
+                f"indicators.sets.{name}: {what} indicator of the desk with a tau has it from {shortest:g} to {longest:g} s: "
+                "set other bounds, or leave the set out"
+            )
     return found
 
 

@@ -105,11 +105,12 @@ def ablate(session: Session, chosen: Mapping[str, Policy], market: Market, tradi
 
 def policies_of(rows: pl.DataFrame) -> dict[str, Policy]:
     """The policies that the rows of `policy_variants` hold, by variant."""
-    told = rows.select("variant", "style", *SETTINGS).iter_rows()
-    return {name: Policy(*values)._replace(style=STYLES.index(style)) for name, style, *values in told}
+    told = rows.select("variant", "style", *SETTINGS).iter_rows(named=True)
+    return {row.pop("variant"): Policy(**(row | {"style": STYLES.index(row["style"])})) for row in told}
 
 
 def _tossed(session: Session, seed: int) -> Session:
     minutes = (session.ts - session.window.open_ns) // COIN_NS
     coins = np.random.default_rng(seed).choice([-1.0, 1.0], int(minutes[-1]) + 1 if len(minutes) else 0)
-    return Session(session.tape, session.ts, session.signal * coins[minutes], session.window)
+    signals = {name: signal * coins[minutes] for name, signal in session.signals.items()}
+    return Session(session.tape, session.ts, signals, session.window)

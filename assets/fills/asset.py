@@ -9,10 +9,13 @@ import polars as pl
 from assets.calendar import Calendar
 from assets.curves.champion import traded
 from assets.curves.rivals import CURVES
+from assets.curves.schema import prediction_of
 from assets.desk import PRICE_UNIT, Desk
+from assets.features.chosen import indicator_sets
 from assets.fills.ablation import ablate, policies_of, variants
 from assets.fills.account import faults
 from assets.fills.live import read_surroundings, trade_live
+from assets.fills.policy import Policy
 from assets.fills.replay import Outcome
 from assets.fills.schema import (
     Equity,
@@ -36,7 +39,7 @@ from assets.lake import Lake
 from assets.shell import OWNERS, contract_check, result, rule_check, told
 from assets.ticks.source import SimulatedExchange, open_source
 
-CODE_VERSION: Final = "5"
+CODE_VERSION: Final = "6"
 """Raised when a rule of the exchange, the policy or the search changes."""
 
 
@@ -48,8 +51,8 @@ def quoting_policy(desk: Desk) -> dg.AssetsDefinition:
     @dg.asset(
         key=[market, "quoting_policy"],
         group_name="fills",
-        description="Threshold and weights of the price-level scores: the best net P&L of all trials on the training sessions, "
-        "each week of them predicted by curves that were fitted without it.",
+        description="Threshold and weights of the price-level scores, and the set of indicators to predict with: the best net P&L of all "
+        "trials on the training sessions, each week of them predicted by curves that were fitted without it.",
         kinds={"numba", "optuna"},
         owners=OWNERS,
         tags={"market": market, "layer": "fills"},
@@ -63,7 +66,7 @@ def quoting_policy(desk: Desk) -> dg.AssetsDefinition:
         with told():
             sessions = read_training_sessions(desk, lake, period)
             with open_search(desk, period, sessions) as replays:
-                tried = search(replays, list(sessions), desk.trading)
+                tried = search(replays, list(sessions), desk.trading, [*indicator_sets(desk)])
                 best = tried.winner(float(desk.trading.min_pnl_per_contract))
                 others = variants(tried, policy_of(best), desk.markets[market], replays)
             window = calendar.training_sessions(period)
@@ -83,6 +86,11 @@ def _of_a_replay(market: str) -> list[dg.AssetKey | dg.AssetDep]:
     """What every asset needs that trades a session again: its market, its predictions and its period's policy."""
     recorded = [dg.AssetKey([market, layer]) for layer in ("raw_ticks", "clean_books", "predictions")]
     return [*recorded, dg.AssetDep(dg.AssetKey([market, "quoting_policy"]), partition_mapping=dg.TimeWindowPartitionMapping())]
+
+
+def _policy(desk: Desk, lake: Lake, session: dt.date) -> Policy:
+    """The policy of a session's period."""
+    return policy_of(lake.read("quoting_policy", market=desk.traded, period=Calendar(desk).period_of(session)))
 
 
 def simulated_fills(desk: Desk) -> dg.AssetsDefinition:
@@ -106,14 +114,16 @@ def simulated_fills(desk: Desk) -> dg.AssetsDefinition:
             window = calendar.window(market, session)
             traded = nothing()
             if window is not None:
-                moves = lake.read("predictions", market=market, session=session)
+                policy = _policy(desk, lake, session)
+                column = prediction_of(policy.indicators)
+                moves = lake.read("predictions", ["ts_event", column], market=market, session=session)
                 traded = simulate(
                     read_records(lake, market, session),
                     moves["ts_event"].to_numpy(),
-                    moves["prediction"].to_numpy(),
+                    moves[column].to_numpy(),
                     market=desk.markets[market],
                     trading=desk.trading,
-                    policy=policy_of(lake.read("quoting_policy", market=market, period=calendar.period_of(session))),
+                    policy=policy,
                     window=window,
                 )
             lake.write("orders", traded.orders, Orders, market=market, session=session)
@@ -160,12 +170,13 @@ def live_log(desk: Desk) -> dg.AssetsDefinition:
             elif model != CURVES:
                 why_not = f"the period trades {model}: inside the engine only curves are computed event by event"
             else:
+                policy = _policy(desk, lake, session)
                 live = trade_live(
                     source.course(session, window),
-                    read_surroundings(desk, lake, session, period),
+                    read_surroundings(desk, lake, session, period, policy.indicators),
                     market=desk.markets[market],
                     trading=desk.trading,
-                    policy=policy_of(lake.read("quoting_policy", market=market, period=period)),
+                    policy=policy,
                     window=window,
                 )
                 log, ticks = live.simulation, live.ticks
@@ -209,11 +220,12 @@ def policy_ablation(desk: Desk) -> dg.AssetsDefinition:
     def asset(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         session = dt.date.fromisoformat(context.partition_key)
         with told():
-            traded = read_traded_session(desk, lake, session)
-            if traded is None:
+            window = calendar.window(market, session)
+            if window is None:
                 lake.write("policy_ablation", PolicyAblation.empty(), PolicyAblation, market=market, session=session)
                 return result(context, 0, session="no session")
             chosen = policies_of(lake.read("policy_variants", market=market, period=calendar.period_of(session)))
+            traded = read_traded_session(desk, lake, session, window, chosen.values())
             table = ablate(traded, chosen, desk.markets[market], desk.trading, seed=session.toordinal())
             lake.write("policy_ablation", table, PolicyAblation, market=market, session=session)
         return result(context, table, table, **{f"net_pnl_{name}": net for name, net in table.select("variant", "net_pnl").iter_rows()})
@@ -240,11 +252,12 @@ def what_if(desk: Desk) -> dg.AssetsDefinition:
     def asset(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         session = dt.date.fromisoformat(context.partition_key)
         with told():
-            traded = read_traded_session(desk, lake, session)
-            if traded is None:
+            window = calendar.window(market, session)
+            if window is None:
                 lake.write("what_if", WhatIf.empty(), WhatIf, market=market, session=session)
                 return result(context, 0, session="no session")
-            policy = policy_of(lake.read("quoting_policy", market=market, period=calendar.period_of(session)))
+            policy = _policy(desk, lake, session)
+            traded = read_traded_session(desk, lake, session, window, [policy])
             table = replayed_otherwise(traded, policy, desk.markets[market], desk.trading)
             lake.write("what_if", table, WhatIf, market=market, session=session)
         nets = table.select(pl.col("setting").str.replace(" ", "_"), "net_pnl").iter_rows()

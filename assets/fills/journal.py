@@ -56,9 +56,9 @@ def fingerprint(sessions: Iterable[tuple[Session, np.ndarray]]) -> str:
     for source in _SOURCES:
         sha.update(source.read_bytes())
     for session, rules in sessions:
-        for part in (session.tape.rows, session.ts, session.signal):
+        for part in (session.tape.rows, session.ts, *session.signals.values()):
             sha.update(part.tobytes())
-        sha.update(repr((session.tape.base, session.tape.width, session.window)).encode() + rules.tobytes())
+        sha.update(repr((session.tape.base, session.tape.width, session.window, [*session.signals])).encode() + rules.tobytes())
     return sha.hexdigest()
 
 

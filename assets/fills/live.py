@@ -14,6 +14,7 @@ import numpy as np
 import polars as pl
 
 from assets.books.schema import LEVELS, CleanBooks, Trades
+from assets.curves.forecast import read_curves
 from assets.curves.model import curves
 from assets.desk import Desk, Market, Trading
 from assets.features.build import Ticks, feed, within
@@ -22,7 +23,7 @@ from assets.features.indicators.base import Indicator
 from assets.features.kernel import Feed
 from assets.features.state import prepare
 from assets.fills.inside import FINISHED, SHORT_TAPE, Sight, Venue, trade
-from assets.fills.policy import POLICY, Policy
+from assets.fills.policy import Policy
 from assets.fills.replay import Session, make_rules, outcome_of
 from assets.fills.rows import ROW
 from assets.fills.simulate import Simulation, tables
@@ -54,11 +55,11 @@ class Surroundings:
     series: Mapping[str, pl.DataFrame]
     """The user's own tables, as for `assets.features.build.build`."""
     model: pl.DataFrame
-    """Rows of `curve_model`."""
+    """Rows of `curve_model`, or those of a set in `set_curves`."""
 
 
-def read_surroundings(desk: Desk, lake: Lake, session: dt.date, period: dt.date) -> Surroundings:
-    """What the policy of a period sees beside the traded market on a session.
+def read_surroundings(desk: Desk, lake: Lake, session: dt.date, period: dt.date, indicators: str) -> Surroundings:
+    """What the policy of a period sees beside the traded market on a session, and the curves of its set of indicators.
 
     Raises:
         LakeError: a leader's books or trades, or the period's curves, are not in the lake.
@@ -69,7 +70,7 @@ def read_surroundings(desk: Desk, lake: Lake, session: dt.date, period: dt.date)
         return lake.read("clean_books", market=leader, session=session), lake.read("trades", market=leader, session=session)
 
     leaders = {name: ticks(name) for name in desk.leaders}
-    model = lake.read("curve_model", market=desk.traded, period=period)
+    model = read_curves(desk, lake, period)[indicators]
     return Surroundings(desk_indicators(desk), leaders, {name: desk.markets[name].tick for name in desk.leaders}, desk_series(desk), model)
 
 
@@ -102,7 +103,7 @@ def trade_live(course: Course, around: Surroundings, *, market: Market, trading:
         marks = np.zeros(rows, ROW)
         tape = Tape(marks, course.start + course.low, exchange.head.size)
         nothing = np.empty(0, np.int64)
-        rules = make_rules(market, trading, Session(tape, nothing, nothing.astype(np.float64), window))
+        rules = make_rules(market, trading, Session(tape, nothing, {}, window))
         state = np.zeros(1, STATE)
         room = Room(
             make_ladder(tape.width),
@@ -111,7 +112,7 @@ def trade_live(course: Course, around: Surroundings, *, market: Market, trading:
             np.zeros(places, FILL),
             state[0],
             rules[0],
-            np.array([policy], POLICY)[0],
+            policy.record[0],
         )
         clock, flow = course.clock, np.zeros(1, FLOW)[0]
         venue = Venue(
@@ -123,7 +124,7 @@ def trade_live(course: Course, around: Surroundings, *, market: Market, trading:
             break
         rows, places = (2 * rows, places) if ended == SHORT_TAPE else (rows, 2 * places)
     tape = tape._replace(rows=marks[:count])
-    session = Session(tape, nothing, nothing.astype(np.float64), window)
+    session = Session(tape, nothing, {}, window)
     outcome = outcome_of(state[0], tape, market.tick_value)
     sent, filled = int(state["sent"][0]), int(state["fills"][0])
     log = tables(room.requests[:sent], room.fills[:filled], session, market, outcome)

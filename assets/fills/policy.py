@@ -23,6 +23,7 @@ import numpy as np
 from numba import njit
 
 from assets.books.codes import Int
+from assets.desk import ALL
 
 LEVELS: Final = 5
 """Prices scored a side."""
@@ -49,13 +50,20 @@ class Policy(NamedTuple):
     hysteresis: float = 0.2
     """Ticks: an order once sent stays until its score is this much below the threshold, so that it does not flash."""
     style: int = SCORES
+    indicators: str = ALL
+    """The set of the desk's indicators whose prediction it trades on."""
+
+    @property
+    def record(self) -> np.ndarray:
+        """What kernels see of it: an array of one POLICY."""
+        return np.array([tuple(getattr(self, name) for name in POLICY.names or ())], POLICY)
 
 
-SETTINGS: Final = Policy._fields[:-1]
-"""What a search chooses: all but the style."""
+SETTINGS: Final = tuple(name for name in Policy._fields if name != "style")
+"""What a search chooses."""
 
-POLICY: Final = np.dtype([(name, "f8") for name in SETTINGS] + [("style", "i8")])
-"""The same as a record, for kernels."""
+POLICY: Final = np.dtype([(name, "i8" if name == "style" else "f8") for name in Policy._fields if name != "indicators"])
+"""A policy for kernels, which are given the signal of its indicators."""
 
 
 @njit(cache=True)

@@ -5,6 +5,7 @@ they were decided, behind every row of the same nanosecond (`exchange.py`). The 
 its signal (`trader.py`).
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cached_property
@@ -14,11 +15,11 @@ import numpy as np
 import numpy.typing as npt
 
 from assets.books.codes import Int
-from assets.desk import NS, PRICE_UNIT, Market, Trading
+from assets.desk import ALL, NS, PRICE_UNIT, Market, Trading
 from assets.fills.delays import delay_slots
 from assets.fills.errors import FillsError
 from assets.fills.exchange import advance, expire, exposed, next_arrival, reach, react, stand
-from assets.fills.policy import POLICY, Policy
+from assets.fills.policy import Policy
 from assets.fills.queues import QUEUES
 from assets.fills.rows import CLEARED, FILLED, REMOVED, TRADED
 from assets.fills.settled import idle, minds_queues, settled, watch
@@ -120,11 +121,14 @@ def _coast(
 
 @dataclass(frozen=True)
 class Session:
-    """What every replay of a session shares: the tape, the decisions' times (rising) and the signal then (ticks)."""
+    """What every replay of a session shares: the tape, the decisions' times (rising) and the signals then (ticks).
+
+    A policy trades on the signal of its own set of indicators.
+    """
 
     tape: Tape
     ts: Ints
-    signal: Floats
+    signals: Mapping[str, Floats]
     window: "Window"
 
     @cached_property
@@ -133,9 +137,9 @@ class Session:
         return np.searchsorted(self.tape.rows["ts"], self.ts, side="right")
 
     @cached_property
-    def stretches(self) -> Stretches:
-        """What every replay can go over at once."""
-        return tell(self.tape.rows, self.tape.width, self.seen, self.signal)
+    def stretches(self) -> Mapping[str, Stretches]:
+        """What every replay on a signal can go over at once."""
+        return tell(self.tape.rows, self.tape.width, self.seen, self.signals)
 
 
 @dataclass(frozen=True)
@@ -151,9 +155,13 @@ class Outcome:
 
 
 def make_session(
-    tape: Tape, signal_ts: Ints, signal: npt.NDArray[np.floating], window: "Window", trading: Trading | None = None
+    tape: Tape,
+    signal_ts: Ints,
+    signal: npt.NDArray[np.floating] | Mapping[str, npt.NDArray[np.floating]],
+    window: "Window",
+    trading: Trading | None = None,
 ) -> Session:
-    """Pair a tape with the signal's changes; outside the session's hours nothing is decided.
+    """Pair a tape with the signal's changes, or with several signals' by their sets of indicators; outside the hours nothing is decided.
 
     The clock adds a decision each second from `FLAT_BEFORE_CLOSE_NS` before the close, so that a market
     that has fallen silent cannot leave us with a position, and one when a gap in the feed is noticed, of the two kinds that
@@ -162,11 +170,13 @@ def make_session(
     Raises:
         FillsError: the signal is not a number somewhere, or its times fall.
     """
-    if len(signal_ts) != len(signal):
-        raise FillsError(f"the signal has {len(signal)} values at {len(signal_ts)} times: they must be one to one")
-    if np.isnan(signal).any():
-        first = signal_ts[np.isnan(signal)][0]
-        raise FillsError(f"the signal is not a number at {first} ns: a prediction must be a number, 0 where there is no opinion")
+    signals = signal if isinstance(signal, Mapping) else {ALL: signal}
+    for each in signals.values():
+        if len(signal_ts) != len(each):
+            raise FillsError(f"the signal has {len(each)} values at {len(signal_ts)} times: they must be one to one")
+        if np.isnan(each).any():
+            first = signal_ts[np.isnan(each)][0]
+            raise FillsError(f"the signal is not a number at {first} ns: a prediction must be a number, 0 where there is no opinion")
     if (np.diff(signal_ts) < 0).any():
         raise FillsError("the signal's times fall: sort the predictions by ts_event")
     inside = slice(*np.searchsorted(signal_ts, [window.open_ns, window.close_ns]))
@@ -174,12 +184,13 @@ def make_session(
     silences = _silences(tape.rows["ts"], window, NEVER if trading is None else gap_ns(trading))
     began, ended = _losses(tape, 0 if trading is None else round(trading.gap_pause_seconds * NS))
     ts = np.concatenate([signal_ts[inside], clock, silences, began[(began >= window.open_ns) & (began < window.close_ns)]])
-    order = np.argsort(ts, kind="stable")
-    values = np.concatenate([signal[inside].astype(np.float64), np.zeros(len(ts) - len(signal_ts[inside]))])
+    order, blind = np.argsort(ts, kind="stable"), np.zeros(len(ts), bool)
     if len(began):
         last = np.searchsorted(began, ts, side="right") - 1
-        values[(last >= 0) & (ts < ended[last])] = np.nan
-    return Session(tape, ts[order], values[order], window)
+        blind = (last >= 0) & (ts < ended[last])
+    silent = np.zeros(len(ts) - len(signal_ts[inside]))
+    values = {name: np.where(blind, np.nan, np.concatenate([each[inside], silent], dtype=np.float64)) for name, each in signals.items()}
+    return Session(tape, ts[order], {name: each[order] for name, each in values.items()}, window)
 
 
 def gap_ns(trading: Trading) -> int:
@@ -261,13 +272,13 @@ class Replayer:
 
     def run(self, session: Session, policy: Policy, rules: np.ndarray) -> Outcome:
         """Replay a session; `requests` and `fills` hold what happened until the next one."""
-        weights = np.array([policy], POLICY)
+        weights, name = policy.record, policy.indicators
         if self._ladder.shape[1] != session.tape.width:
             self._ladder = make_ladder(session.tape.width)
         while True:
             self._ladder[:], self._state[:] = 0, np.zeros(1, STATE)
             room = Room(self._ladder, self._orders, self._requests, self._fills, self._state[0], rules[0], weights[0])
-            if _run(session.tape.rows, session.ts, session.signal, session.seen, session.stretches, room):
+            if _run(session.tape.rows, session.ts, session.signals[name], session.seen, session.stretches[name], room):
                 break
             self._grow(2 * len(self._requests))
         self._outcome = outcome_of(self._state[0], session.tape, int(rules["tick_value"][0]))

@@ -120,6 +120,7 @@ class QuotingPolicy(pa.DataFrameModel):
     ahead_weight: pl.Float64
     behind_weight: pl.Float64
     hysteresis: pl.Float64 = pa.Field(ge=0, description="An order once sent stays until its score is this much below the threshold")
+    indicators: str = pa.Field(description="The set of the desk's indicators that predicts; `all`: those that the lab kept")
     net_pnl_train: pl.Float64 = pa.Field(description="Currency, on the training sessions")
     sharpe_train: pl.Float64 = pa.Field(nullable=True, description="Of the training sessions, a session; null where it did not trade")
     dsr: pl.Float64 = pa.Field(
@@ -142,6 +143,7 @@ class TuningTrials(pa.DataFrameModel):
     ahead_weight: pl.Float64
     behind_weight: pl.Float64
     hysteresis: pl.Float64 = pa.Field(ge=0, description="An order once sent stays until its score is this much below the threshold")
+    indicators: str = pa.Field(description="The set of the desk's indicators that predicted")
     net_pnl: pl.Float64 = pa.Field(description="Currency")
     contracts: pl.Int64 = pa.Field(ge=0)
     pnl_per_contract: pl.Float64 = pa.Field(nullable=True, description="net_pnl / contracts; null where it did not trade")
@@ -161,6 +163,7 @@ class PolicyVariants(pa.DataFrameModel):
     ahead_weight: pl.Float64
     behind_weight: pl.Float64
     hysteresis: pl.Float64 = pa.Field(ge=0)
+    indicators: str = pa.Field(description="The set of the desk's indicators whose prediction it trades on")
     choices: pl.Int32 = pa.Field(ge=1, description="Thresholds that were tried on the training sessions; 1: nothing was chosen")
     net_pnl_train: pl.Float64 = pa.Field(nullable=True, description="Currency, on the training sessions, where something was chosen")
 

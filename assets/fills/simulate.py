@@ -56,7 +56,7 @@ def simulate(
     Args:
         records: RawTicks that were applied to the book, in file order.
         signal_ts: times of the predictions, int64 UTC nanoseconds, never falling; each is a decision.
-        signal: predicted move of the mid, in ticks.
+        signal: predicted move of the mid, in ticks, by the policy's indicators.
         market, trading: tick, fees, delays and limits.
         policy: the setting to trade with.
         window: the session's hours; decisions fall inside them.
@@ -64,7 +64,7 @@ def simulate(
     Raises:
         FillsError: the records have no order ids or prices off the tick, or the signal is unusable.
     """
-    session = make_session(make_tape(records, market), signal_ts, signal, window, trading)
+    session = make_session(make_tape(records, market), signal_ts, {policy.indicators: signal}, window, trading)
     replayer = Replayer()
     outcome = replayer.run(session, policy, make_rules(market, trading, session))
     return tables(replayer.requests, replayer.fills, session, market, outcome)

@@ -5,6 +5,7 @@ bounds would not have within them. A stretch of the tape keeps the prices that c
 256 rows: the ladder is brought from one end to the other without the rows, while nothing of ours rests among them.
 """
 
+from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -39,21 +40,22 @@ class Stretches(NamedTuple):
     """CHANGE records."""
 
 
-def tell(rows: np.ndarray, width: int, seen: np.ndarray, signal: np.ndarray) -> Stretches:
-    """The stretches of a tape and of the decisions on it.
+def tell(rows: np.ndarray, width: int, seen: np.ndarray, signals: Mapping[str, np.ndarray]) -> dict[str, Stretches]:
+    """The stretches of a tape and of the decisions on it, by signal.
 
     Args:
         rows: ROW records.
         width: prices on the ladder.
         seen: rows that have happened at each decision.
-        signal: the prediction at each decision, ticks.
+        signals: predictions at each decision, ticks.
     """
     begins = np.zeros(len(rows) // STRETCH + 1, np.int64)
     changes = np.empty(len(rows), CHANGE)
-    ladder = make_ladder(width)
-    bounds = np.zeros(len(seen) // STRETCH, SEEN)
-    _bound(rows, seen, signal, bounds)
-    return Stretches(bounds, begins, changes[: _note(rows, ladder, begins, changes)].copy())
+    changes = changes[: _note(rows, make_ladder(width), begins, changes)].copy()
+    bounds = {name: np.zeros(len(seen) // STRETCH, SEEN) for name in signals}
+    for name, signal in signals.items():
+        _bound(rows, seen, signal, bounds[name])
+    return {name: Stretches(bound, begins, changes) for name, bound in bounds.items()}
 
 
 @njit(cache=True)

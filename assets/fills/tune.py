@@ -1,9 +1,9 @@
 """Choosing the policy of a period: many settings traded on the training sessions, the best net P&L wins.
 
 The search is Optuna's TPE, seeded, in batches of a fixed size: the same sessions give the same trials wherever and
-by however many workers they are replayed. Trial 0 stands aside, so a desk that nothing pays for does not trade; trial 1
-is the policy's default. Every trial is kept, session by session: the winner is the best of many, and what that
-flatters can only be told by who knows what the others did.
+by however many workers they are replayed. Trial 0 stands aside, so a desk that nothing pays for does not trade; then comes
+the policy's default, once with each set of indicators. Every trial is kept, session by session: the winner is the best of
+many, and what that flatters can only be told by who knows what the others did.
 
 P&L a contract is the second goal, as a floor: a setting that earned less than `min_pnl_per_contract` is not chosen, and the
 search is told its net P&L less what it lacks.
@@ -18,7 +18,7 @@ import numpy as np
 import optuna
 import polars as pl
 
-from assets.desk import PRICE_UNIT, Trading
+from assets.desk import ALL, PRICE_UNIT, Trading
 from assets.fills.errors import FillsError
 from assets.fills.evidence import deflated_sharpe, overfitting_probability, sharpe
 from assets.fills.journal import Replays
@@ -103,13 +103,14 @@ class Search:
         )
 
 
-def search(replays: Replays, sessions: Sequence[dt.date], trading: Trading) -> Search:
+def search(replays: Replays, sessions: Sequence[dt.date], trading: Trading, indicators: Sequence[str] = (ALL,)) -> Search:
     """Try `tuning_trials` settings on the training sessions.
 
     Args:
-        replays: each session with predictions of a model that was fitted without it.
+        replays: each session with predictions of models that were fitted without it.
         sessions: their trade dates, in the order in which `replays` has them.
         trading: how many trials, and the floor of P&L a contract.
+        indicators: sets of them whose predictions the sessions have.
 
     Raises:
         FillsError: there is no session to try a setting on.
@@ -119,11 +120,12 @@ def search(replays: Replays, sessions: Sequence[dt.date], trading: Trading) -> S
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     sampler = optuna.samplers.TPESampler(seed=_SEED, constant_liar=True)  # suggestions of a batch keep away from one another
     study = optuna.create_study(direction="maximize", sampler=sampler)
-    study.enqueue_trial(settings(Policy()))
+    for name in indicators:
+        study.enqueue_trial(settings(Policy(indicators=name)))
     policies, outcomes = [STAND_ASIDE], replays([STAND_ASIDE])
     while len(policies) < trading.tuning_trials:
         asked = [study.ask() for _ in range(min(BATCH, trading.tuning_trials - len(policies)))]
-        batch = [Policy(**{name: trial.suggest_float(name, *bounds) for name, bounds in RANGES.items()}) for trial in asked]
+        batch = [_suggested(trial, indicators) for trial in asked]
         came = replays(batch)
         for trial, of_sessions in zip(asked, came, strict=True):
             net, contracts = _sums(of_sessions)
@@ -133,6 +135,11 @@ def search(replays: Replays, sessions: Sequence[dt.date], trading: Trading) -> S
     return Search(policies, outcomes, list(sessions))
 
 
+def _suggested(trial: optuna.Trial, indicators: Sequence[str]) -> Policy:
+    numbers = {name: trial.suggest_float(name, *bounds) for name, bounds in RANGES.items()}
+    return Policy(**numbers, indicators=trial.suggest_categorical("indicators", indicators))
+
+
 def policy_of(row: pl.DataFrame) -> Policy:
     """The policy that a row of `quoting_policy` holds."""
     return Policy(**row.select(SETTINGS).row(0, named=True))
@@ -140,7 +147,7 @@ def policy_of(row: pl.DataFrame) -> Policy:
 
 def settings(policy: Policy) -> dict[str, Any]:
     """What of a policy a search chooses, by name."""
-    return dict(zip(SETTINGS, policy, strict=False))  # the style is not searched
+    return {name: getattr(policy, name) for name in SETTINGS}
 
 
 def _sums(outcomes: Sequence[Outcome]) -> tuple[float, int]:

@@ -27,7 +27,7 @@ def what_if(session: Session, policy: Policy, market: Market, trading: Trading) 
     estimate = (trading.queue, trading.queue_exponent) if trading.queue in ("power", "share", "logarithm") else ESTIMATE
     queues = [("exact", 1.0)] if knows_orders(session.tape) else []
     queues += [("pessimist", 1.0), estimate, ("optimist", 1.0)]
-    shown = Session(aggregated(session.tape), session.ts, session.signal, session.window)
+    shown = Session(aggregated(session.tape), session.ts, session.signals, session.window)
     assumed: list[tuple[str, str, Session, dict[str, Any]]] = [
         ("latency", f"{latency:g} ms", session, {"latency_ms": latency, "delays": Delays()}) for latency in LATENCIES
     ]

@@ -5,18 +5,20 @@ policy is not chosen on predictions better than those it will trade on.
 """
 
 import datetime as dt
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import polars as pl
 
 from assets.books.rebuild import applied
-from assets.calendar import Calendar
-from assets.curves.forecast import cross_fitted_forecasts, read_training
-from assets.desk import Desk
+from assets.calendar import Calendar, Window
+from assets.curves.forecast import model_of, read_trainings
+from assets.curves.schema import prediction_of
+from assets.desk import ALL, Desk
 from assets.fills.backends import open_backend
 from assets.fills.errors import FillsError
 from assets.fills.journal import Replays, fingerprint, remembered
+from assets.fills.policy import Policy
 from assets.fills.replay import Session, make_rules, make_session
 from assets.fills.tape import make_tape
 from assets.lake import Lake
@@ -33,45 +35,47 @@ def read_records(lake: Lake, market: str, session: dt.date) -> pl.DataFrame:
 
 
 def read_training_sessions(desk: Desk, lake: Lake, period: dt.date) -> dict[dt.date, Session]:
-    """The sessions of a period's training window by trade date, in their order; holidays are left out.
+    """The sessions of a period's training window by trade date, in their order, with a signal by each of the desk's sets of indicators.
+
+    Holidays are left out.
 
     Raises:
         FillsError: there are not two sessions, so that none could be predicted without itself.
         CurvesError: sessions of the window have no `curve_statistics`; the message names them.
         LakeError: another table of a session is not in the lake.
     """
-    market, calendar = desk.traded, Calendar(desk)
-    training = read_training(desk, lake, period)
-    folds = _folds(training.sessions)
+    market, calendar, model = desk.traded, Calendar(desk), model_of(desk, lake, period)
+    trainings = read_trainings(desk, lake, period)
+    folds = _folds(trainings[ALL].sessions)
     if len(folds) < 2:
         raise FillsError(f"period {period} has {len(folds)} training sessions with data: tuning needs two, to predict each without itself")
-    forecasts = cross_fitted_forecasts(desk, lake, period, training, folds)
-    columns = ["ts_event", *(indicator.name for indicator in training.indicators)]
+    forecasts = {name: training.cross_fitted(model, folds) for name, training in trainings.items()}
+    columns = ["ts_event", *dict.fromkeys(own.name for training in trainings.values() for own in training.indicators)]
     sessions = {}
-    for fold, forecast in zip(folds, forecasts, strict=True):
+    for k, fold in enumerate(folds):
         for day in fold:
             window = calendar.window(market, day)
             if window is None:
                 raise FillsError(f"{market} has statistics for {day}, which its calendar calls a holiday: materialise the session anew")
             features = lake.read("feature_table", columns, market=market, session=day)
             tape = make_tape(read_records(lake, market, day), desk.markets[market])
-            sessions[day] = make_session(tape, features["ts_event"].to_numpy(), forecast(features), window, desk.trading)
+            signals = {name: of_folds[k](features) for name, of_folds in forecasts.items()}
+            sessions[day] = make_session(tape, features["ts_event"].to_numpy(), signals, window, desk.trading)
     return sessions
 
 
-def read_traded_session(desk: Desk, lake: Lake, session: dt.date) -> Session | None:
-    """A session with the predictions that it is traded on; None on a holiday.
+def read_traded_session(desk: Desk, lake: Lake, session: dt.date, window: Window, policies: Iterable[Policy]) -> Session:
+    """A session of those hours with the predictions that these policies trade on.
 
     Raises:
         LakeError: its records or predictions are not in the lake.
     """
     market = desk.traded
-    window = Calendar(desk).window(market, session)
-    if window is None:
-        return None
-    moves = lake.read("predictions", ["ts_event", "prediction"], market=market, session=session)
+    columns = {policy.indicators: prediction_of(policy.indicators) for policy in policies}
+    moves = lake.read("predictions", ["ts_event", *columns.values()], market=market, session=session)
     tape = make_tape(read_records(lake, market, session), desk.markets[market])
-    return make_session(tape, moves["ts_event"].to_numpy(), moves["prediction"].to_numpy(), window, desk.trading)
+    signals = {name: moves[column].to_numpy() for name, column in columns.items()}
+    return make_session(tape, moves["ts_event"].to_numpy(), signals, window, desk.trading)
 
 
 def _folds(sessions: Sequence[dt.date]) -> list[list[dt.date]]:

@@ -24,7 +24,8 @@ final as (
         trials.level_weight,
         trials.ahead_weight,
         trials.behind_weight,
-        trials.hysteresis_ticks
+        trials.hysteresis_ticks,
+        trials.indicators
     from trials
     left join chosen using (market, period)
     window better as (partition by trials.market, trials.period order by trials.net_pnl desc, trials.trial rows between unbounded preceding and 1 preceding)

@@ -14,6 +14,7 @@ renamed as (
         ahead_weight,
         behind_weight,
         hysteresis as hysteresis_ticks,
+        indicators,
         choices,
         net_pnl_train
     from variants

@@ -10,7 +10,8 @@ renamed as (
         row,
         prediction as predicted_ticks,
         label as label_ticks,
-        label - prediction as error_ticks
+        label - prediction as error_ticks,
+        * exclude (market, session, ts_event, row, prediction, label, line)
     from predicted
 )
 

@@ -14,6 +14,7 @@ renamed as (
         ahead_weight,
         behind_weight,
         hysteresis as hysteresis_ticks,
+        indicators,
         net_pnl_train,
         sharpe_train,
         dsr as deflated_sharpe,

@@ -13,6 +13,7 @@ renamed as (
         ahead_weight,
         behind_weight,
         hysteresis as hysteresis_ticks,
+        indicators,
         net_pnl,
         contracts,
         pnl_per_contract,

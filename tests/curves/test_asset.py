@@ -10,13 +10,13 @@ import pytest
 from assets.calendar import Calendar
 from assets.curves import asset, champion, forecast, scores
 from assets.curves.rivals import CURVES
-from assets.curves.schema import CurveStatistics
+from assets.curves.schema import CurveStatistics, contract
 from assets.curves.scores import MEASURED
 from assets.curves.statistics import session_statistics
 from assets.desk import Desk, Indicators, Market, OwnSeries
 from assets.features.chosen import desk_indicators
 from assets.features.schema import FeatureTable
-from assets.lake import Lake
+from assets.lake import Lake, LakeError, check
 from assets.ticks.schema import Recording
 
 FIRST = dt.date(2026, 8, 31)
@@ -245,12 +245,22 @@ def test_a_redundant_indicator_is_left_out_of_the_periods_models_and_the_desk_ma
     assert {dropped, better} == {"ofi_1s", "orders_5s"}
     assert told["dropped"].value == f"{dropped} for {better}"
     assert lake.read("indicator_trials", market="FLW", period=PERIOD).filter("best").height == 4
+    sets = {"fast": (0.0, 2.0), "slow": (5.0, 60.0)}  # each without the other twin
+    dropping = dropping.model_copy(update={"indicators": dropping.indicators.model_copy(update={"sets": sets})})
     run(asset.curve_model(dropping), PERIOD)
+    narrower = lake.read("set_curves", market="FLW", period=PERIOD)
+    members = {name: set(narrower.filter(indicators=name)["indicator"]) for name in sets}
+    assert members == {"fast": {"ofi_1s", "skew"}, "slow": {"ofi_10s", "orders_5s", "trades_5s", "skew"}}
     kept = lake.read("curve_model", market="FLW", period=PERIOD)["indicator"].unique().to_list()
     assert sorted(kept) == sorted(scores.filter("kept")["indicator"])
     run(asset.model_choice(dropping), PERIOD)
     run(asset.predictions(dropping), PERIOD)
     moves = lake.read("predictions", market="FLW", session=PERIOD).drop_nulls()
-    assert np.corrcoef(moves["prediction"], moves["label"])[0, 1] > 0.3
+    for column in ("prediction", "prediction_fast", "prediction_slow"):
+        assert np.corrcoef(moves[column], moves["label"])[0, 1] > 0.3
+    assert not np.array_equal(moves["prediction_fast"], moves["prediction_slow"])
+    check(moves.drop("prediction_slow"), contract(["fast"]), "predictions")
+    with pytest.raises(LakeError, match="prediction_slow"):
+        check(moves.drop("prediction_slow"), contract(sets), "predictions")
     run(asset.curve_model(desk), PERIOD)
     assert lake.read("curve_model", market="FLW", period=PERIOD)["indicator"].n_unique() == 5

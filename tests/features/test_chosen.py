@@ -6,7 +6,7 @@ import pytest
 
 from assets.desk import NS, Desk, DeskError, UserError, load_desk
 from assets.features.build import build
-from assets.features.chosen import desk_indicators, desk_series, series_seen
+from assets.features.chosen import desk_indicators, desk_series, indicator_sets, series_seen
 from assets.features.indicators import indicators
 
 DEFAULT = Path(__file__).parents[2] / "desk.toml"
@@ -87,6 +87,45 @@ def test_a_mistake_is_told_in_one_sentence_that_names_it(tmp_path, lines, senten
     with pytest.raises(UserError) as error:
         (desk_indicators(desk), desk_series(desk))
     assert str(error.value).startswith(sentence)
+
+
+def test_a_set_has_the_indicators_whose_tau_it_allows_and_those_without(tmp_path):
+    lines = '[indicators]\nown = ["ofi", "trades", "skew"]\nleader = []'
+    sets = {name: [own.name for own in members] for name, members in indicator_sets(desk_with(tmp_path, lines)).items()}
+    assert sets == {"all": ["ofi_1s", "ofi_10s", "trades_5s", "skew"], "fast": ["ofi_1s", "skew"], "slow": ["ofi_10s", "trades_5s", "skew"]}
+
+
+@pytest.mark.parametrize(
+    ("own", "sentence"),
+    [
+        (
+            '"skew"',
+            "indicators.sets.fast: no indicator of the desk with a tau has it from 0 to 2 s: set other bounds, or leave the set out",
+        ),
+        ('{ name = "ofi", tau = 1 }', "indicators.sets.fast: every indicator of the desk with a tau has it from 0 to 2 s"),
+    ],
+)
+def test_a_set_that_chooses_nothing_is_refused(tmp_path, own, sentence):
+    desk = desk_with(tmp_path, f"[indicators]\nown = [{own}]\nleader = []")
+    with pytest.raises(UserError) as error:
+        indicator_sets(desk)
+    assert str(error.value).startswith(sentence)
+
+
+@pytest.mark.parametrize(
+    ("line", "sentence"),
+    [
+        ("all = [0.0, 2.0]", "the name of a set is small letters, digits and _, and not 'all'"),
+        ("'Fast one' = [0.0, 2.0]", "not 'Fast one'"),
+        ("brief = [2.0, 1.0]", r"set 'brief' must be \[shortest, longest\] tau in seconds, not \[2, 1\]"),
+        ("brief = [2.0]", r"indicators\.sets\.brief"),
+    ],
+)
+def test_a_set_needs_a_name_and_two_bounds(tmp_path, line, sentence):
+    path = tmp_path / "desk.toml"
+    path.write_text(DEFAULT.read_text().replace("[indicators.sets]", f"[indicators.sets]\n{line}\n#"))
+    with pytest.raises(DeskError, match=sentence):
+        load_desk(path)
 
 
 def test_a_key_that_no_table_has_is_refused_with_the_desk(tmp_path):

@@ -9,10 +9,10 @@ import polars as pl
 import pytest
 
 from assets.books import codes
-from assets.desk import Market, Trading
+from assets.desk import ALL, Market, Trading
 from assets.fills import trader, wire
 from assets.fills.exchange import advance, expire
-from assets.fills.policy import POLICY, Policy
+from assets.fills.policy import Policy
 from assets.fills.replay import Session, make_rules, make_session
 from assets.fills.tape import Tape, make_tape
 
@@ -138,7 +138,7 @@ class Wire:
             np.zeros(64, wire.FILL),
             self.state[0],
             self.rules[0],
-            np.array([Policy()], POLICY)[0],
+            Policy().record[0],
         )
         self._row = 0
 
@@ -204,4 +204,4 @@ def swinging(hand):
     """Two sessions of swings every two seconds and a signal that knows; of the second only the first twenty seconds are quoted on."""
     steps = [(500.0 + 2_000 * k, 3.0 if k % 2 == 0 else -3.0) for k in range(60)]
     whole = make_session(swinging_market(60, 2_000, size=2, traded=9).tape(), *signal_of(*steps), hand.hours)
-    return [whole, Session(whole.tape, whole.ts[:9], whole.signal[:9], whole.window)]
+    return [whole, Session(whole.tape, whole.ts[:9], {ALL: whole.signals[ALL][:9]}, whole.window)]

@@ -10,15 +10,16 @@ import pytest
 from assets.books.rebuild import rebuild
 from assets.books.schema import Quarantine
 from assets.calendar import Calendar
+from assets.curves import schema
 from assets.curves.joint import Shapes
 from assets.curves.schema import CurveStatistics, Predictions
 from assets.curves.statistics import session_statistics
-from assets.desk import Desk, Indicators, Market, Trading
+from assets.desk import ALL, Desk, Indicators, Market, Trading
 from assets.features.chosen import desk_indicators
 from assets.features.schema import FeatureTable
 from assets.fills import asset, window
 from assets.fills.account import faults
-from assets.fills.schema import VARIANTS, LiveFills, LiveOrders, LiveTicks
+from assets.fills.schema import VARIANTS, LiveFills, LiveOrders, LiveTicks, QuotingPolicy
 from assets.fills.truth import asset as truth
 from assets.fills.what_if import LATENCIES
 from assets.lake import Lake
@@ -116,6 +117,32 @@ def test_a_policy_is_chosen_and_the_session_traded(desk, lake):
     assert told["net_pnl"].value == fills["cash"][-1] / 1e9
 
 
+def test_the_session_is_traded_on_the_indicators_that_its_policy_names(desk, lake):
+    """Only ofi_1s knows of the label, and the slow set does not have it: a policy of that set trades on another column."""
+    sets = {"fast": (0.0, 2.0), "slow": (5.0, 60.0)}
+    narrow = desk.model_copy(update={"indicators": desk.indicators.model_copy(update={"sets": sets})})
+    training = window.read_training_sessions(narrow, lake, PERIOD)
+    for day, session in training.items():
+        label = lake.read("feature_table", market="FLW", session=day)["label"]
+        known = {name: np.corrcoef(signal[:1000], label)[0, 1] for name, signal in session.signals.items()}
+        assert known["all"] > 0.9 < known["fast"]
+        assert known["slow"] < 0.3
+    run(asset.quoting_policy(narrow), PERIOD)
+    best = lake.read("quoting_policy", market="FLW", period=PERIOD).with_columns(indicators=pl.lit("slow"))
+    lake.write("quoting_policy", best, QuotingPolicy, market="FLW", period=PERIOD)
+    moves = lake.read("predictions", market="FLW", session=PERIOD)
+    for column, value in (("prediction_fast", 0.0), ("prediction_slow", 3.0)):
+        moves = moves.with_columns(pl.lit(value, pl.Float32).alias(column))
+    lake.write("predictions", moves, schema.contract(sets), market="FLW", session=PERIOD)
+    run(asset.simulated_fills(narrow), PERIOD)
+    sent = lake.read("orders", market="FLW", session=PERIOD).filter(reason="score")
+    assert sent["prediction"].unique().to_list() == [3.0]
+    run(asset.what_if(narrow), PERIOD)
+    as_traded = lake.read("equity", market="FLW", session=PERIOD)["equity"][-1] / 1e9
+    again = lake.read("what_if", market="FLW", session=PERIOD)
+    assert again.filter(setting="20 ms")["net_pnl"].to_list() == [as_traded]
+
+
 def test_the_session_is_traded_by_every_variant(desk, lake):
     run(asset.quoting_policy(desk), PERIOD)
     run(asset.simulated_fills(desk), PERIOD)
@@ -196,7 +223,7 @@ def test_each_training_session_is_predicted_by_curves_that_did_not_see_it(desk, 
     lake.write("curve_statistics", sums, CurveStatistics, market="FLW", session=day)
     sessions = window.read_training_sessions(desk, lake, PERIOD).values()
     labels = [lake.read("feature_table", market="FLW", session=each)["label"] for each in Calendar(desk).training_sessions(PERIOD)]
-    right = [np.corrcoef(session.signal[:1000], label)[0, 1] > 0 for session, label in zip(sessions, labels, strict=True)]
+    right = [np.corrcoef(session.signals[ALL][:1000], label)[0, 1] > 0 for session, label in zip(sessions, labels, strict=True)]
     assert right == [False, False, True, False, False]
 
 
@@ -206,9 +233,9 @@ def test_a_rival_is_tuned_on_predictions_of_its_own_that_did_not_see_their_sessi
     features = lake.read("feature_table", market="FLW", session=day)
     lake.write("feature_table", features.with_columns(label=-100 * pl.col("label")), FeatureTable, market="FLW", session=day)
     sessions = window.read_training_sessions(ridge, lake, PERIOD).items()
-    assert [np.corrcoef(told.signal[:1000], features["label"])[0, 1] > 0 for each, told in sessions if each == day] == [True]
+    assert [np.corrcoef(told.signals[ALL][:1000], features["label"])[0, 1] > 0 for each, told in sessions if each == day] == [True]
     labels = {each: lake.read("feature_table", market="FLW", session=each)["label"] for each, _ in sessions if each != day}
-    assert not any(np.corrcoef(told.signal[:1000], labels[each])[0, 1] > 0 for each, told in sessions if each != day)
+    assert not any(np.corrcoef(told.signals[ALL][:1000], labels[each])[0, 1] > 0 for each, told in sessions if each != day)
 
 
 def test_a_missing_session_of_the_window_is_named(desk, lake):

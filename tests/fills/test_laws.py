@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from assets.desk import Delay, Delays, Trading
+from assets.desk import ALL, Delay, Delays, Trading
 from assets.fills import wire
 from assets.fills.policy import SCORES, TAKE, TOUCH, Policy
 from assets.fills.queues import QUEUES
@@ -94,6 +94,7 @@ def random_market(hand, seed, steps=400):
 
 policies = st.builds(
     Policy,
+    indicators=st.just(ALL),
     threshold=st.floats(-1, 1.5),
     prediction_weight=st.floats(0, 2),
     level_weight=st.floats(-1, 1),

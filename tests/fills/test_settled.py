@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from assets.books.codes import BID
-from assets.desk import Delay, Delays, Trading
+from assets.desk import ALL, Delay, Delays, Trading
 from assets.fills import replay, wire
 from assets.fills.exchange import advance, expire
-from assets.fills.policy import POLICY, Policy
+from assets.fills.policy import Policy
 from assets.fills.queues import QUEUES
 from assets.fills.replay import make_rules, make_session
 from assets.fills.rows import ADDED
@@ -42,7 +42,7 @@ def markets(hand, swinging):
     change all the time, by its orders (messages are lost twice) and as levels show it, decided on at each row."""
     swings = swinging[0]
     ts, quarter = swings.tape.rows["ts"], np.arange(4).repeat(len(swings.tape.rows) // 4 + 1)
-    signal = swings.signal[np.clip(np.searchsorted(swings.ts, ts, side="right") - 1, 0, 59)]
+    signal = swings.signals[ALL][np.clip(np.searchsorted(swings.ts, ts, side="right") - 1, 0, 59)]
     made = simulate(
         3, dt.date(2026, 9, 7), [Instrument(1, hand.tick, follows=True)],
         open_ns=hand.hours.open_ns, close_ns=hand.hours.close_ns, events=6_000, alpha=1.0,
@@ -100,8 +100,8 @@ def same_both_ways(session, policy, rules):
     replayer = replay.Replayer()
     replayer.run(session, policy, rules)
     logs = [np.zeros(len(replayer._requests), record) for record in (wire.ORDER, wire.REQUEST, wire.FILL)]
-    room = wire.Room(wire.make_ladder(session.tape.width), *logs, np.zeros(1, wire.STATE)[0], rules[0], np.array([policy], POLICY)[0])
-    every_decision(session.tape.rows, session.ts, session.signal, room)
+    room = wire.Room(wire.make_ladder(session.tape.width), *logs, np.zeros(1, wire.STATE)[0], rules[0], policy.record[0])
+    every_decision(session.tape.rows, session.ts, session.signals[ALL], room)
     assert room.requests[: room.state["sent"]].tobytes() == replayer.requests.tobytes()
     assert room.fills[: room.state["fills"]].tobytes() == replayer.fills.tobytes()
     return replayer.fills

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from assets.desk import Trading
+from assets.desk import ALL, Trading
 from assets.fills import wire
-from assets.fills.policy import POLICY, Policy
+from assets.fills.policy import Policy
 from assets.fills.replay import Session, make_rules, make_session
 from assets.fills.rows import CLEARED
 from assets.fills.settled import idle
@@ -37,12 +37,12 @@ def room_of(hand, session, policy=ASIDE, **state):
         record[name] = value
     logs = [np.zeros(8, kind) for kind in (wire.ORDER, wire.REQUEST, wire.FILL)]
     rules = make_rules(hand.market, Trading(), session)
-    return wire.Room(wire.make_ladder(session.tape.width), *logs, record[0], rules[0], np.array([policy], POLICY)[0])
+    return wire.Room(wire.make_ladder(session.tape.width), *logs, record[0], rules[0], policy.record[0])
 
 
 def passed(hand, session, policy=ASIDE, **state):
     room = room_of(hand, session, policy, **state)
-    return [passes(b, session.tape.rows, session.ts, session.stretches, room) for b in range(len(session.stretches.seen))]
+    return [passes(b, session.tape.rows, session.ts, session.stretches[ALL], room) for b in range(len(session.stretches[ALL].seen))]
 
 
 @pytest.mark.parametrize(
@@ -54,7 +54,7 @@ def test_a_stretch_passes_only_if_each_of_its_decisions_is_idle(hand, session, p
     assert any(came)
     for b in np.flatnonzero(came):
         for i in range(b * STRETCH, (b + 1) * STRETCH):
-            assert idle(session.tape.rows[session.seen[i] - 1], session.ts[i], session.signal[i], room)
+            assert idle(session.tape.rows[session.seen[i] - 1], session.ts[i], session.signals[ALL][i], room)
 
 
 def test_a_signal_above_the_threshold_holds_up_its_stretch_alone(hand, session):
@@ -69,12 +69,12 @@ def test_nothing_passes_for_who_must_flatten(hand, session, state):
 def test_nothing_passes_once_positions_are_closed(hand, session):
     room = room_of(hand, session)
     room.rules["flatten_ns"] = session.ts[2 * STRETCH - 1]
-    came = [passes(b, session.tape.rows, session.ts, session.stretches, room) for b in range(3)]
+    came = [passes(b, session.tape.rows, session.ts, session.stretches[ALL], room) for b in range(3)]
     assert came == [True, False, False]
 
 
 def test_before_the_first_row_nothing_passes(hand, session):
-    early = Session(session.tape, np.concatenate([session.ts[:1] - 1, session.ts]), np.zeros(len(session.ts) + 1), session.window)
+    early = Session(session.tape, np.concatenate([session.ts[:1] - 1, session.ts]), {ALL: np.zeros(len(session.ts) + 1)}, session.window)
     assert passed(hand, early)[:2] == [False, True]
 
 
@@ -83,10 +83,10 @@ def test_a_ladder_that_jumps_is_where_the_rows_bring_it(hand, session, until):
     rows, (first, second) = session.tape.rows, (room_of(hand, session) for _ in range(2))
     assert CLEARED in rows["kind"][: 5 * STRETCH]
     for room in (first, second):
-        jump(rows, 0, 30, session.stretches, room)
+        jump(rows, 0, 30, session.stretches[ALL], room)
         room.ladder[:, :, wire.TAKEN] = room.ladder[:, :, wire.STANDS]  # we took all that stood
-    assert jump(rows, 30, until, session.stretches, first) == until
+    assert jump(rows, 30, until, session.stretches[ALL], first) == until
     for r in range(30, until):  # one row at a time is never a stretch
-        jump(rows, r, r + 1, session.stretches, second)
+        jump(rows, r, r + 1, session.stretches[ALL], second)
     assert first.ladder.any()
     assert np.array_equal(first.ladder, second.ladder)

@@ -1,5 +1,6 @@
 """The search for a policy: every trial kept, the same for everyone, and free to stand aside."""
 
+import dataclasses
 import datetime as dt
 from decimal import Decimal
 
@@ -7,7 +8,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from assets.desk import Trading
+from assets.desk import ALL, Trading
 from assets.fills import replay, wire
 from assets.fills.backends import open_backend
 from assets.fills.errors import FillsError
@@ -29,10 +30,10 @@ def trading():
 DAYS = [dt.date(2026, 9, 17), dt.date(2026, 9, 18)]
 
 
-def find(market, trading, sessions):
+def find(market, trading, sessions, indicators=(ALL,)):
     ruled = [(session, make_rules(market, trading, session)) for session in sessions]
     with open_backend("serial", ruled, 1) as replays:
-        return search(replays, DAYS[: len(sessions)], trading)
+        return search(replays, DAYS[: len(sessions)], trading, indicators)
 
 
 @pytest.fixture(scope="module")
@@ -78,6 +79,22 @@ def test_a_setting_that_earns_too_little_a_contract_is_not_chosen(hand, trading,
 def test_the_default_policy_is_among_the_trials(found):
     assert found.policies[:2] == [STAND_ASIDE, Policy()]
     assert all(low <= value <= high for value, (low, high) in ((getattr(Policy(), name), bounds) for name, bounds in RANGES.items()))
+
+
+def test_the_set_of_indicators_that_earns_most_is_chosen(hand, trading, swinging):
+    """One set knows what comes, one knows nothing, one believes the opposite; each is tried with the same start."""
+    known = [session.signals[ALL] for session in swinging]
+    by_set = {ALL: 0.0, "knows": 1.0, "errs": -1.0}
+    sessions = [
+        dataclasses.replace(session, signals={name: knows * signal for name, knows in by_set.items()})
+        for session, signal in zip(swinging, known, strict=True)
+    ]
+    tried = find(hand.market, trading.model_copy(update={"tuning_trials": 20}), sessions, [*by_set])
+    assert tried.policies[1:4] == [Policy(indicators=name) for name in by_set]
+    check(tried.trials(), TuningTrials, "trials")
+    best = tried.winner(0)
+    assert best["indicators"][0] == policy_of(best).indicators == "knows"
+    assert set(tried.trials()[4:]["indicators"]) == {*by_set}
 
 
 def test_a_window_without_a_trade_lets_the_desk_stand_aside(hand, trading):

@@ -73,7 +73,7 @@ def test_the_marts_are_there(project: Project) -> None:
     marts = {model.name for model in project.models.values() if model.kind == "marts"}
     of_results = {"daily_pnl", "weekly_scorecard", "monthly_pnl", "equity_curve"}
     of_trading = {"live_against_replay", "fill_quality", "markouts", "latency_profile", "tuning_trials_ranked"}
-    of_policy = {"policy_ablation_intervals", "variant_returns", "markouts_by_score"}
+    of_policy = {"policy_ablation_intervals", "variant_returns", "markouts_by_score", "indicator_sets"}
     of_models_and_data = {"model_comparison", "indicator_leaderboard", "curve_drift", "data_quality"}
     of_truth = {"queue_fidelity", "pnl_by_assumption", "reconciliation_held_out"}
     assert marts == of_results | of_trading | of_policy | of_models_and_data | of_truth
@@ -109,7 +109,7 @@ def test_lineage_reaches_through_ctes_and_aliases_to_the_columns_of_the_table_re
 
 def test_every_column_of_every_model_but_counts_and_constants_comes_from_somewhere(project: Project) -> None:
     nowhere = {(name, column) for name in project.models for column, origins in project.lineage(name).items() if not origins}
-    counted = {"sessions", "sessions_fitted", "fills", "requests", "reasons"}
+    counted = {"sessions", "sessions_fitted", "fills", "requests", "reasons", "trials"}
     assert {column for _, column in nowhere} == counted | {"horizon_seconds", "calibrated"}
 
 

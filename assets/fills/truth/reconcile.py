@@ -19,7 +19,7 @@ from scipy.stats import ks_2samp
 
 from assets.desk import NS, PRICE_UNIT, Market, Trading
 from assets.fills.exchange import advance, expire
-from assets.fills.policy import POLICY, Policy
+from assets.fills.policy import Policy
 from assets.fills.replay import Session, make_rules
 from assets.fills.tape import Tape, aggregated, double_mids
 from assets.fills.truth.log import LogError
@@ -92,7 +92,7 @@ def reconcile(
     for setting in tried or settings(trading, tape):
         assumed = {"latency_ms": setting.latency_ms, "queue": setting.queue, "queue_exponent": setting.exponent}
         shown = tape if setting.queue == "exact" else aggregated(tape)
-        session = Session(shown, np.empty(0, np.int64), np.empty(0), window)
+        session = Session(shown, np.empty(0, np.int64), {}, window)
         fills = _replay(asked, requests, session, make_rules(market, trading.model_copy(update=assumed), session), market)
         matched = _matched(asked, real, fills, marks)
         own = orders.is_empty()
@@ -185,7 +185,7 @@ def _replay(asked: pl.DataFrame, requests: pl.DataFrame, session: Session, rules
     state["sent"], state["orders"] = n, len(orders)
     fills = np.zeros(int(orders["left"].sum()) + 1, FILL)
     ladder = make_ladder(tape.width)
-    _run(tape.rows, Room(ladder, orders, wire, fills, state[0], rules[0], np.array([Policy()], POLICY)[0]))
+    _run(tape.rows, Room(ladder, orders, wire, fills, state[0], rules[0], Policy().record[0]))
     made = fills[: int(state["fills"][0])]
     return pl.DataFrame(
         {
