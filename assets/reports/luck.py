@@ -7,7 +7,7 @@ import polars as pl
 
 from assets.fills import evidence
 from assets.reports import history_figures, statistics
-from assets.reports.page import Card, Exhibit, Table, money, number, percent, plain
+from assets.reports.page import Card, Exhibit, Table, Teller, money, number, percent, plain
 from assets.reports.tables import DeskTables
 
 SEED: Final = 20260824
@@ -17,7 +17,7 @@ _DRAWS: Final = 2_000
 """Of the intervals of ways to trade, of which there are many: as many as the mart policy_ablation_intervals draws."""
 
 
-def luck(tables: DeskTables) -> list[Exhibit | list[Card]]:
+def luck(tables: DeskTables) -> list[Exhibit | Table | list[Card]]:
     """How far the result can be told from chance."""
     net = tables.reports["net_pnl"].to_numpy()
     interval = statistics.bootstrap_interval(net, seed=SEED)
@@ -43,7 +43,31 @@ def luck(tables: DeskTables) -> list[Exhibit | list[Card]]:
         "true bell is somewhat wider."
     )
     sql = f"select sum(net_pnl) as net, -sum(fees) as mean, sqrt(sum(trip_square)) as deviation\nfrom performance_report\n{tables.where}"
-    return [cards, Exhibit("luck", "Random trades", how, history_figures.luck(tables.reports, tables.unit), sql)]
+    bell = Exhibit("luck", "Random trades", how, history_figures.luck(tables.reports, tables.unit), sql)
+    return [cards, bell, *([_chosen(tables)] if policies.height else [])]
+
+
+def _chosen(tables: DeskTables) -> Table:
+    """What each period's search settled on."""
+    columns: dict[str, tuple[str, Teller]] = {
+        "period": ("Period", plain),
+        "indicators": ("Indicators", plain),
+        "threshold": ("Threshold", number(2)),
+        "prediction_weight": ("Prediction", number(2)),
+        "level_weight": ("Level", number(2)),
+        "ahead_weight": ("Ahead", number(2)),
+        "behind_weight": ("Behind", number(2)),
+        "hysteresis": ("Hysteresis", number(2)),
+        "net_pnl_train": ("In training", money),
+        "dsr": ("Deflated", percent),
+        "pbo": ("PBO", percent),
+    }
+    how = (
+        "The best net P&L on the training sessions of each period: the set of indicators that predicts, the threshold of a score and the "
+        "weights of what is in it, in ticks. A threshold of a thousand stands aside. Settings that jump from period to period are chance."
+    )
+    sql = f"select {', '.join(columns)} from quoting_policy\nwhere market = '{tables.name}' order by period"
+    return Table("What each search chose", how, tables.policies.sort("period"), columns, sql)
 
 
 def _median(values: pl.Series) -> float | None:

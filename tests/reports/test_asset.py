@@ -19,7 +19,7 @@ from assets.books.schema import BookQuality, Quarantine
 from assets.curves.schema import CurveModel, ModelImportance, ModelScores, Predictions
 from assets.desk import Desk
 from assets.features.schema import FeatureTable
-from assets.fills.schema import VARIANTS, Equity, Fills, LiveFills, LiveOrders, Orders, PolicyAblation, WhatIf
+from assets.fills.schema import VARIANTS, Equity, Fills, LiveFills, LiveOrders, Orders, PolicyAblation, QuotingPolicy, WhatIf
 from assets.fills.truth.schema import QueueFit, ReconciledOrders, Reconciliation, ShadowOrders
 from assets.lake import Lake
 from assets.reports import asset
@@ -109,6 +109,8 @@ def desk(tmp_path_factory, market, tables, rows) -> Desk:
         lake.write("model_scores", rows(ModelScores, scores), ModelScores, market="ES", period=period)
         fits = [{"queue": queue, "exponent": n, "sessions": 20, "orders": 9} for queue, n in (("power", 3.0), ("share", 5.0 - 3 * place))]
         lake.write("queue_fit", rows(QueueFit, fits), QueueFit, market="ES", period=period)
+        chosen = {"trials": 24, "threshold": 0.37 + place, "indicators": ("fast", "all")[place], "dsr": 0.625, "pbo": None}
+        lake.write("quoting_policy", rows(QuotingPolicy, [chosen]), QuotingPolicy, market="ES", period=period)
     for place, session in enumerate(SESSIONS):
         publish(lake, session, tables(FILLS[: 20 - 6 * place], MIDS, session=session), rows)
         assert run(desk, session).success
@@ -308,6 +310,15 @@ def test_other_ways_to_trade_stand_beside_the_policy(desk):
     assert (full["difference"], full["difference_low"], full["difference_high"]) == (0.0, 0.0, 0.0)
     assert ways["difference"].to_list() == [10.0 * place for place in reversed(range(len(VARIANTS)))]
     assert "plot-ways" in (desk.reports / "index.html").read_text()
+
+
+def test_each_period_tells_what_its_search_chose(desk):
+    [told] = re.findall(r"What each search chose.*?</table>", desk_page(asset.read_desk(desk)), re.S)
+    rows = [re.findall(r"<td[^>]*>(.*?)</td>", row) for row in re.findall(r"<tr>(.*?)</tr>", told, re.S)[1:]]
+    assert [(row[0], row[1], row[2], row[-2], row[-1]) for row in rows] == [
+        ("2026-09-21", "fast", "0.37", "62.5%", "–"),
+        ("2026-09-28", "all", "1.37", "62.5%", "–"),
+    ]
 
 
 def test_the_traded_model_is_told_in_and_out_of_sample_with_its_importance(desk):
