@@ -1,8 +1,8 @@
-"""What a slower wire costs on average: the demo's policy and curves on other histories of the simulated exchange, at each delay.
+"""What a slower wire costs on average: the default policy on the demo's curves, on other histories of the simulated exchange.
 
     python -m benchmarks.latency [--desk desk.toml] [--seeds 6]      after `make demo`
 
-A week that the demo trades is drawn again with other seeds and traded by the model and the policy that the demo has for it, at each
+A week that the demo trades is drawn again with other seeds and traded by the curves that the demo has for it, at each
 delay of `what_if`. Differences are taken session by session against no delay, so that what a session was like drops out.
 """
 
@@ -25,7 +25,6 @@ from assets.features.chosen import desk_indicators
 from assets.fills.policy import Policy
 from assets.fills.replay import make_session
 from assets.fills.tape import make_tape
-from assets.fills.tune import policy_of
 from assets.fills.what_if import what_if
 from assets.lake import Lake
 from assets.ticks.dbn import read_records
@@ -71,7 +70,7 @@ def main() -> None:
     desk = load_desk(given.desk)
     lake, calendar = Lake(desk.lake), Calendar(desk)
     period = calendar.period_of(calendar.traded_sessions()[0])
-    policy = policy_of(lake.read("quoting_policy", market=desk.traded, period=period))
+    policy = Policy()
     forecast = period_forecasts(desk, lake, period)[policy.indicators]
     found = []
     for seed in range(1, given.seeds + 1):
