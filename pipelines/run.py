@@ -20,7 +20,7 @@ import dagster as dg
 
 from assets.calendar import Calendar
 from assets.desk import Desk, UserError, load_desk
-from assets.features.chosen import desk_indicators, desk_series
+from assets.features.chosen import desk_series, indicator_sets
 from pipelines.definitions import build_definitions
 from pipelines.instance import open_instance
 from pipelines.jobs import SCORED, TRADED, TRAINED, market_keys, recorded_keys
@@ -61,7 +61,7 @@ def plan(desk: Desk) -> list[Task]:
         RunError: the desk's sessions end before a first model could have been trained.
         FeaturesError: an indicator, a parameter or a table of the user's own that the desk names does not exist.
     """
-    desk_indicators(desk)
+    indicator_sets(desk)
     desk_series(desk)
     calendar = Calendar(desk)
     first = calendar.training_sessions(calendar.periods()[0])

@@ -31,7 +31,7 @@ from assets.curves.statistics import session_statistics
 from assets.curves.training import labelled
 from assets.curves.window import check_series, read_window
 from assets.desk import ALL, Desk
-from assets.features.chosen import desk_indicators, series_seen
+from assets.features.chosen import desk_indicators, indicator_sets, series_seen
 from assets.lake import Lake
 from assets.shell import OWNERS, contract_check, result, told
 
@@ -184,7 +184,7 @@ def model_choice(desk: Desk) -> dg.AssetsDefinition:
 def predictions(desk: Desk) -> dg.AssetsDefinition:
     """The desk's model applied to each session of its period."""
     market, calendar, lake = desk.traded, Calendar(desk), Lake(desk.lake)
-    kept = contract(desk.indicators.sets)
+    kept = contract(indicator_sets(desk))
 
     @dg.asset(
         key=[market, "predictions"],
@@ -272,7 +272,7 @@ def checks(desk: Desk, market: str) -> list[dg.AssetChecksDefinition]:
         *(contract_check(desk, market, table, kept, "period", asset="indicator_scores") for table, kept in LAB.items()),
         contract_check(desk, market, "curve_model", CurveModel, "period"),
         contract_check(desk, market, "set_curves", SetCurves, "period", asset="curve_model"),
-        contract_check(desk, market, "predictions", contract(desk.indicators.sets), "traded"),
+        contract_check(desk, market, "predictions", contract(indicator_sets(desk)), "traded"),
         contract_check(desk, market, "model_choice", ModelChoice, "period"),
         contract_check(desk, market, "model_scores", ModelScores, "scored"),
         contract_check(desk, market, "model_importance", ModelImportance, "scored", asset="model_scores"),
