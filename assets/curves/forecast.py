@@ -64,17 +64,19 @@ def model_of(desk: Desk, lake: Lake, period: dt.date) -> str:
     return traded(lake.read("model_choice", market=desk.traded, period=period)) if desk.model == CHAMPION else desk.model
 
 
-def read_curves(desk: Desk, lake: Lake, period: dt.date) -> dict[str, pl.DataFrame]:
-    """A period's curves by the set of indicators that they are of: rows of `curve_model`, and of `set_curves` for the narrower ones.
+def read_curves(lake: Lake, market: str, period: dt.date, indicators: str) -> pl.DataFrame:
+    """A period's curves of a set of indicators: `curve_model`, or the rows of a narrower set in `set_curves`.
 
     Raises:
-        LakeError: a table is not in the lake.
+        LakeError: the table is not in the lake.
+        CurvesError: it was made when the desk had no such set.
     """
-    stored = {ALL: lake.read("curve_model", market=desk.traded, period=period)}
-    if desk.indicators.sets:
-        narrower = lake.read("set_curves", market=desk.traded, period=period)
-        stored |= {name: narrower.filter(indicators=name) for name in desk.indicators.sets}
-    return stored
+    if indicators == ALL:
+        return lake.read("curve_model", market=market, period=period)
+    rows = lake.read("set_curves", market=market, period=period).filter(indicators=indicators)
+    if rows.is_empty():
+        raise CurvesError(f"period {period} has no curves of the set of indicators {indicators!r}: materialise curve_model of it anew")
+    return rows
 
 
 def period_forecasts(desk: Desk, lake: Lake, period: dt.date) -> dict[str, Forecast]:
@@ -84,7 +86,8 @@ def period_forecasts(desk: Desk, lake: Lake, period: dt.date) -> dict[str, Forec
         LakeError: the period's `curve_model` (or `model_choice`) is not in the lake.
         CurvesError: the training window is not the one that `curve_model` was fitted on.
     """
-    name, stored = model_of(desk, lake, period), read_curves(desk, lake, period)
+    name = model_of(desk, lake, period)
+    stored = {of: read_curves(lake, desk.traded, period, of) for of in (ALL, *desk.indicators.sets)}
     if name == CURVES:
         known = desk_indicators(desk)
         fitted = {of: [own for own in known if own.name in set(curves["indicator"])] for of, curves in stored.items()}

@@ -70,7 +70,7 @@ def read_surroundings(desk: Desk, lake: Lake, session: dt.date, period: dt.date,
         return lake.read("clean_books", market=leader, session=session), lake.read("trades", market=leader, session=session)
 
     leaders = {name: ticks(name) for name in desk.leaders}
-    model = read_curves(desk, lake, period)[indicators]
+    model = read_curves(lake, desk.traded, period, indicators)
     return Surroundings(desk_indicators(desk), leaders, {name: desk.markets[name].tick for name in desk.leaders}, desk_series(desk), model)
 
 

@@ -248,6 +248,11 @@ def test_a_redundant_indicator_is_left_out_of_the_periods_models_and_the_desk_ma
     sets = {"fast": (0.0, 2.0), "slow": (5.0, 60.0)}  # each without the other twin
     dropping = dropping.model_copy(update={"indicators": dropping.indicators.model_copy(update={"sets": sets})})
     run(asset.curve_model(dropping), PERIOD)
+    wider = dropping.model_copy(update={"indicators": dropping.indicators.model_copy(update={"sets": {**sets, "late": (10.0, 60.0)}})})
+    with pytest.raises(
+        AssertionError, match="2026-09-07 has no curves of the set of indicators 'late': materialise curve_model of it anew"
+    ):
+        run(asset.predictions(wider), PERIOD)
     narrower = lake.read("set_curves", market="FLW", period=PERIOD)
     members = {name: set(narrower.filter(indicators=name)["indicator"]) for name in sets}
     assert members == {"fast": {"ofi_1s", "skew"}, "slow": {"ofi_10s", "orders_5s", "trades_5s", "skew"}}
