@@ -23,7 +23,7 @@ from assets.fills.queues import QUEUES
 from assets.fills.rows import CLEARED, FILLED, REMOVED, TRADED
 from assets.fills.settled import idle, minds_queues, settled, watch
 from assets.fills.stretches import STRETCH, Stretches, jump, nothing_out, over, passes, tell
-from assets.fills.tape import Tape, double_mids
+from assets.fills.tape import Tape, last_double_mid
 from assets.fills.trader import decide, listen, news, next_news
 from assets.fills.wire import ALARM, FILL, NEVER, ORDER, REQUEST, RULES, STANDS, STATE, Room, delayed, kernel, make_ladder, part
 
@@ -246,7 +246,7 @@ def outcome_of(state: np.void, tape: Tape, tick_value: int) -> Outcome:
     """What a STATE record came to, a position left at the close marked at the mid."""
     worth, position = int(state["cash"]), int(state["position"])
     if position:
-        worth += position * int(double_mids(tape)[-1]) * tick_value // 2
+        worth += position * last_double_mid(tape) * tick_value // 2
     return Outcome(worth, int(state["contracts"]), int(state["orders"]), int(state["cancelled"]), position)
 
 
