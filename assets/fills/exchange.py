@@ -24,6 +24,7 @@ from assets.books.codes import ASK, BID, Int
 from assets.desk import NS
 from assets.fills.queues import after_cancel
 from assets.fills.rows import ADDED, CLEARED, FILLED, LAST, REMOVED, UNKNOWN
+from assets.fills.settled import minds_queues
 from assets.fills.wire import (
     ALARM,
     ALWAYS,
@@ -143,6 +144,7 @@ def _meet(row: Any, room: Room) -> None:
             if row.priority == UNKNOWN:
                 behind = room.ladder[side, px, STANDS] + size - order.ahead
                 order.ahead = after_cancel(room.rules.queue, room.rules.queue_exponent, order.ahead, behind, float(size))
+                _mind(side, state.resting[side, j], room)
             elif row.priority < order.priority:
                 order.ahead -= size
     elif row.kind == CLEARED:
@@ -304,10 +306,22 @@ def _span(side: Int, room: Room) -> None:
     state.front[side] = state.back[side] = 0
     for j in range(state.count[side]):
         px = np.int64(room.orders[state.resting[side, j]].px)
-        room.ladder[side, px, ALARM] = ALWAYS
+        _mind(side, state.resting[side, j], room)
         state.back[side] = reach(side, px)
         if j == 0:
             state.front[side] = state.back[side]
+
+
+@part
+def _mind(side: Int, o: Int, room: Room) -> None:
+    """Set the alarm of the price at which our order o rests.
+
+    Where what leaves has stood behind us, only fewer contracts than stand ahead of it matter. The latest order of ours at a price
+    has the most ahead of it, and is the last to be minded.
+    """
+    order = room.orders[o]
+    seldom = room.rules.from_behind and not minds_queues(room.policy)
+    room.ladder[side, order.px, ALARM] = np.int64(order.ahead) if seldom else ALWAYS
 
 
 @part

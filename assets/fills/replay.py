@@ -20,7 +20,7 @@ from assets.fills.errors import FillsError
 from assets.fills.exchange import advance, expire, exposed, next_arrival, reach, react, stand
 from assets.fills.policy import POLICY, Policy
 from assets.fills.queues import QUEUES
-from assets.fills.rows import CLEARED, FILLED, REMOVED, TRADED
+from assets.fills.rows import ADDED, CLEARED, FILLED, REMOVED, TRADED, UNKNOWN
 from assets.fills.settled import idle, minds_queues, settled, watch
 from assets.fills.stretches import STRETCH, Stretches, jump, nothing_out, over, passes, tell
 from assets.fills.tape import Tape, last_double_mid
@@ -137,6 +137,13 @@ class Session:
         """What every replay can go over at once."""
         return tell(self.tape.rows, self.tape.width, self.seen, self.signal)
 
+    @cached_property
+    def anonymous(self) -> bool:
+        """Whether no row says whose contracts left a queue, and none restores a queue that we could be in."""
+        kind, priority = self.tape.rows["kind"][1:], self.tape.rows["priority"][1:]
+        behind = priority > np.arange(len(kind))
+        return bool(np.where(kind == ADDED, behind, (priority == UNKNOWN) & (kind != CLEARED)).all())
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -223,6 +230,7 @@ def make_rules(market: Market, trading: Trading, session: Session, *, post_only:
         "post_only": post_only,
         "flatten_ns": session.window.close_ns - FLAT_BEFORE_CLOSE_NS,
         "close_ns": session.window.close_ns,
+        "from_behind": session.anonymous and trading.queue in ("exact", "pessimist"),
         "queue": QUEUES.index(trading.queue),
         "queue_exponent": trading.queue_exponent,
         **delay_slots(trading, session.window.open_ns),

@@ -84,7 +84,7 @@ RULES: Final = np.dtype(
         *_record(
             i8="base tick_value maker_fee taker_fee loss_limit order_size post_only flatten_ns close_ns queue "
             "max_position busy_position allowed_position allowed_busy_position high_volume busy_ns "
-            "max_gap messages_per_second order_to_trade_free timeless",
+            "max_gap messages_per_second order_to_trade_free timeless from_behind",
             f8="queue_exponent order_to_trade",
         ).descr,
         *((f"{leg}_delay", "i8", (SLOTS, 2)) for leg in ("feed", "order", "cancel", "response")),
@@ -94,7 +94,8 @@ RULES: Final = np.dtype(
 nanoseconds. base: ticks that px = 0 stands for. From flatten_ns on the position is closed and nothing is quoted.
 max_position is what our own code holds, allowed_position what the check before the exchange lets pass; both are the
 busy ones from busy_ns on, when the session has traded high_volume contracts. max_gap: silence of the feed that we bear.
-timeless: none of these rules makes a decision another one by time alone.
+timeless: none of these rules makes a decision another one by time alone. from_behind: while as many contracts stand at a price as stood
+ahead of us, none of these has left: what leaves is taken to have stood behind us.
 queue, queue_exponent: how the place in a queue is estimated where it is not known (`queues.py`). The delays by the
 slot of time in which a message sets out: its own, and what from the slot's start those before it still take (`delays.py`)."""
 
