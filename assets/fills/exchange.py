@@ -190,7 +190,8 @@ def book_fill(o: Int, quantity: Int, px: Int, maker: bool, ts: Int, room: Room) 
     """Book an execution of ours."""
     state, rules, order = room.state, room.rules, room.orders[o]
     order.left -= quantity
-    state.settled = 0
+    if minds_queues(room.policy):
+        state.settled[BID if order.side > 0 else ASK] = 0
     if order.left == 0:
         order.state = DONE
     fee = quantity * (rules.maker_fee if maker else rules.taker_fee)

@@ -8,7 +8,7 @@ its signal (`trader.py`).
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cached_property
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -21,10 +21,10 @@ from assets.fills.exchange import advance, expire, exposed, next_arrival, reach,
 from assets.fills.policy import POLICY, Policy
 from assets.fills.queues import QUEUES
 from assets.fills.rows import ADDED, CLEARED, FILLED, REMOVED, TRADED, UNKNOWN
-from assets.fills.settled import idle, minds_queues, settled, watch
+from assets.fills.settled import idle, leaning, minds_queues, settled, stands, watch
 from assets.fills.stretches import STRETCH, Stretches, jump, nothing_out, over, passes, tell
 from assets.fills.tape import Tape, last_double_mid
-from assets.fills.trader import decide, listen, news, next_news
+from assets.fills.trader import amend, listen, next_news
 from assets.fills.wire import ALARM, FILL, NEVER, ORDER, REQUEST, RULES, STANDS, STATE, Room, delayed, kernel, make_ladder, part
 
 if TYPE_CHECKING:
@@ -65,57 +65,62 @@ def _run(rows: np.ndarray, ts: np.ndarray, signal: np.ndarray, seen: np.ndarray,
 def _decide_each(rows: np.ndarray, r: Int, ts: np.ndarray, signal: np.ndarray, seen: np.ndarray, room: Room) -> Int:
     """Go through some decisions, with rows before r done; return the next row.
 
-    Decisions that come to nothing are passed over, and the market is caught up with at the next that does not.
+    Most rows and decisions come to nothing, and are passed in the fewest steps; whatever else happens at a decision is dealt with at once.
     """
-    watched, i = minds_queues(room.policy), 0
-    while i < len(ts) and not room.state.full:
-        if seen[i] > 0 and idle(rows[seen[i] - 1], ts[i], signal[i], room):
+    state, watched, moved = room.state, minds_queues(room.policy), False
+    i = _next(0, rows, ts, signal, seen, room)
+    until, hearing, wary = _ahead(room)
+    while i < len(ts):
+        happened = ts[i] >= until
+        if happened:
+            before, r = r, advance(rows, r, ts[i], room)
+            hearing = next_news(room)
+            if watched:
+                for k in range(before, r):
+                    watch(rows[k], room)
+        while r < seen[i]:
+            row = rows[r]
+            stand(row, room.ladder)
+            if wary or _matters(row, room):
+                react(row, room)
+                if watched:
+                    watch(row, room)
+                moved, hearing = row.bid != state.bid or row.ask != state.ask, next_news(room)
+            r += 1
+        if hearing != NEVER and hearing <= delayed(ts[i], room.rules.feed_delay):
+            listen(delayed(ts[i], room.rules.feed_delay), room)
+            happened = True
+        if happened or moved or not stands(room) or not state.least < leaning(signal[i], room) < state.most:
+            if r > 0 and not settled(rows[r - 1], ts[i], signal[i], room):
+                amend(rows[r - 1], ts[i], signal[i], room)
+            i, moved = _next(i + 1, rows, ts, signal, seen, room), False
+            until, hearing, wary = _ahead(room)
+        else:
             i += 1
-            continue
-        if room.state.settled == 1 and not exposed(room.state.bid, room.state.ask, room):
-            i, r = _coast(rows, r, ts, signal, seen, i, watched, room)
-            if i == len(ts):
-                break
-        before, r = r, advance(rows, r, ts[i], room)
-        now = delayed(ts[i], room.rules.feed_delay)
-        if news(now, room):
-            listen(now, room)
-        if watched and room.state.settled == 1:
-            for k in range(before, r):
-                watch(rows[k], room)
-        if r > 0 and not settled(rows[r - 1], ts[i], signal[i], room):
-            decide(rows[r - 1], ts[i], signal[i], room)
-        i += 1
     return r
 
 
 @part
-def _coast(
-    rows: np.ndarray, r: Int, ts: np.ndarray, signal: np.ndarray, seen: np.ndarray, i: Int, watched: bool, room: Room
-) -> tuple[Int, Int]:
-    """Go over the decisions from i, and the rows before them, while the last one stands and nothing of ours arrives or is heard.
-
-    Returns the first decision that is left, and the next row.
-    """
-    state, ladder, weight = room.state, room.ladder, room.policy.prediction_weight
-    until, hearing, moved = min(next_arrival(room), room.rules.flatten_ns), next_news(room), False
-    while i < len(ts) and ts[i] < until and (hearing == NEVER or delayed(ts[i], room.rules.feed_delay) < hearing):
-        while r < seen[i]:
-            row = rows[r]
-            side, px, kind = row.side, row.px, row.kind
-            stand(row, ladder)
-            # One branch for all that can matter, as most does not: a new touch, a trade that reaches us, a price that we mind.
-            moved = (row.bid != state.bid) | (row.ask != state.ask)
-            trade = (kind > REMOVED) & ((kind == CLEARED) | (reach(side, px) <= state.front[side]))
-            if moved | trade | (ladder[side, px, ALARM] > ladder[side, px, STANDS]):
-                react(row, room)
-                if watched:
-                    watch(row, room)
-            r += 1
-        if moved or state.settled == 0 or not state.least < weight * signal[i] < state.most:
-            break
+def _next(i: Int, rows: np.ndarray, ts: np.ndarray, signal: np.ndarray, seen: np.ndarray, room: Room) -> Int:
+    """The first decision from i on that may come to something; the market is caught up with there."""
+    while i < len(ts) and seen[i] > 0 and idle(rows[seen[i] - 1], ts[i], signal[i], room):
         i += 1
-    return i, r
+    return i
+
+
+@part
+def _ahead(room: Room) -> tuple[Int, Int, bool]:
+    """When something is due that is not of the market; when news come; whether even who joins the touch may meet us."""
+    return min(next_arrival(room), room.rules.flatten_ns), next_news(room), exposed(room.state.bid, room.state.ask, room)
+
+
+@part
+def _matters(row: Any, room: Room) -> bool:
+    """Whether a row of the tape, which stands, can matter: a new touch, a trade that reaches us, a price that we mind. Most do not."""
+    state, ladder, side, px, kind = room.state, room.ladder, row.side, row.px, row.kind
+    moved = (row.bid != state.bid) | (row.ask != state.ask)
+    trade = (kind > REMOVED) & ((kind == CLEARED) | (reach(side, px) <= state.front[side]))
+    return moved | trade | (ladder[side, px, ALARM] > ladder[side, px, STANDS])  # without branches but the one of the caller
 
 
 @dataclass(frozen=True)
