@@ -8,12 +8,12 @@ its signal (`trader.py`).
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import numpy.typing as npt
 
-from assets.books.codes import Int
+from assets.books.codes import ASK, BID, Int
 from assets.desk import NS, PRICE_UNIT, Market, Trading
 from assets.fills.delays import delay_slots
 from assets.fills.errors import FillsError
@@ -21,7 +21,7 @@ from assets.fills.exchange import advance, expire, exposed, next_arrival, reach,
 from assets.fills.policy import POLICY, Policy
 from assets.fills.queues import QUEUES
 from assets.fills.rows import ADDED, CLEARED, FILLED, REMOVED, TRADED, UNKNOWN
-from assets.fills.settled import idle, leaning, minds_queues, settled, stands, watch
+from assets.fills.settled import idle, minds_queues, settled, stands, watch
 from assets.fills.stretches import STRETCH, Stretches, jump, nothing_out, over, passes, tell
 from assets.fills.tape import Tape, last_double_mid
 from assets.fills.trader import amend, listen, next_news
@@ -63,13 +63,10 @@ def _run(rows: np.ndarray, ts: np.ndarray, signal: np.ndarray, seen: np.ndarray,
 
 @kernel
 def _decide_each(rows: np.ndarray, r: Int, ts: np.ndarray, signal: np.ndarray, seen: np.ndarray, room: Room) -> Int:
-    """Go through some decisions, with rows before r done; return the next row.
-
-    Most rows and decisions come to nothing, and are passed in the fewest steps; whatever else happens at a decision is dealt with at once.
-    """
-    state, watched, moved = room.state, minds_queues(room.policy), False
+    """Go through some decisions, with rows before r done; return the next row."""
+    watched, mattered = minds_queues(room.policy), False
     i = _next(0, rows, ts, signal, seen, room)
-    until, hearing, wary = _ahead(room)
+    until, hearing = _due(room)
     while i < len(ts):
         happened = ts[i] >= until
         if happened:
@@ -78,25 +75,25 @@ def _decide_each(rows: np.ndarray, r: Int, ts: np.ndarray, signal: np.ndarray, s
             if watched:
                 for k in range(before, r):
                     watch(rows[k], room)
-        while r < seen[i]:
-            row = rows[r]
-            stand(row, room.ladder)
-            if wary or _matters(row, room):
-                react(row, room)
+        else:
+            i, r, mattered = _coast(rows, r, ts, signal, seen, i, until, hearing, room)
+            if mattered:
+                react(rows[r - 1], room)
                 if watched:
-                    watch(row, room)
-                moved, hearing = row.bid != state.bid or row.ask != state.ask, next_news(room)
-            r += 1
+                    watch(rows[r - 1], room)
+                hearing = next_news(room)  # of a fill, if there was one
+            if i == len(ts) or ts[i] >= until or r < seen[i]:
+                continue
         if hearing != NEVER and hearing <= delayed(ts[i], room.rules.feed_delay):
             listen(delayed(ts[i], room.rules.feed_delay), room)
             happened = True
-        if happened or moved or not stands(room) or not state.least < leaning(signal[i], room) < state.most:
-            if r > 0 and not settled(rows[r - 1], ts[i], signal[i], room):
-                amend(rows[r - 1], ts[i], signal[i], room)
-            i, moved = _next(i + 1, rows, ts, signal, seen, room), False
-            until, hearing, wary = _ahead(room)
-        else:
-            i += 1
+        if r > 0 and not settled(rows[r - 1], ts[i], signal[i], room):
+            amend(rows[r - 1], ts[i], signal[i], room)
+            happened = True
+        i += 1
+        if happened:
+            i = _next(i, rows, ts, signal, seen, room)
+            until, hearing = _due(room)
     return r
 
 
@@ -109,18 +106,41 @@ def _next(i: Int, rows: np.ndarray, ts: np.ndarray, signal: np.ndarray, seen: np
 
 
 @part
-def _ahead(room: Room) -> tuple[Int, Int, bool]:
-    """When something is due that is not of the market; when news come; whether even who joins the touch may meet us."""
-    return min(next_arrival(room), room.rules.flatten_ns), next_news(room), exposed(room.state.bid, room.state.ask, room)
+def _due(room: Room) -> tuple[Int, Int]:
+    """When something is due that is not of the market (at once where each row and decision counts), and when news come."""
+    if not stands(room) or exposed(room.state.bid, room.state.ask, room):
+        return np.iinfo(np.int64).min, next_news(room)
+    return min(next_arrival(room), room.rules.flatten_ns), next_news(room)
 
 
 @part
-def _matters(row: Any, room: Room) -> bool:
-    """Whether a row of the tape, which stands, can matter: a new touch, a trade that reaches us, a price that we mind. Most do not."""
-    state, ladder, side, px, kind = room.state, room.ladder, row.side, row.px, row.kind
-    moved = (row.bid != state.bid) | (row.ask != state.ask)
-    trade = (kind > REMOVED) & ((kind == CLEARED) | (reach(side, px) <= state.front[side]))
-    return moved | trade | (ladder[side, px, ALARM] > ladder[side, px, STANDS])  # without branches but the one of the caller
+def _coast(
+    rows: np.ndarray, r: Int, ts: np.ndarray, signal: np.ndarray, seen: np.ndarray, i: Int, until: Int, hearing: Int, room: Room
+) -> tuple[Int, Int, bool]:
+    """Go over rows and decisions that come to nothing, as most do, up to what is due or heard.
+
+    Returns the first decision that is left, the next row, and whether the last row mattered: then it is yet to be met.
+    """
+    # Read once: nothing here changes them, but for all the compiler knows writing the ladder does.
+    state, ladder, weight = room.state, room.ladder, room.policy.prediction_weight
+    bid, ask, pull, most = state.bid, state.ask, state.pull, state.most
+    least = state.least if stands(room) else np.inf
+    front_bid, front_ask = state.front[BID], state.front[ASK]
+    while i < len(ts) and ts[i] < until:
+        while r < seen[i]:
+            row = rows[r]
+            side, px, kind = row.side, row.px, row.kind
+            moved = (row.bid != bid) | (row.ask != ask)
+            stand(row, ladder)
+            r += 1
+            # One branch for all that can matter: a new touch, a trade that reaches us, a price that we mind.
+            trade = (kind > REMOVED) & ((kind == CLEARED) | (reach(side, px) <= (front_bid if side == BID else front_ask)))
+            if moved | trade | (ladder[side, px, ALARM] > ladder[side, px, STANDS]):
+                return i, r, True
+        if not least < weight * signal[i] + pull < most or (hearing != NEVER and hearing <= delayed(ts[i], room.rules.feed_delay)):
+            break
+        i += 1
+    return i, r, False
 
 
 @dataclass(frozen=True)
