@@ -24,10 +24,9 @@ from assets.books.codes import ASK, BID, Int
 from assets.desk import NS
 from assets.fills.queues import after_cancel
 from assets.fills.rows import ADDED, CLEARED, FILLED, LAST, REMOVED, UNKNOWN
-from assets.fills.settled import minds_queues
+from assets.fills.settled import mind, minds_queues
 from assets.fills.wire import (
     ALARM,
-    ALWAYS,
     CANCEL,
     CANCELLED,
     CLOSED,
@@ -144,7 +143,7 @@ def _meet(row: Any, room: Room) -> None:
             if row.priority == UNKNOWN:
                 behind = room.ladder[side, px, STANDS] + size - order.ahead
                 order.ahead = after_cancel(room.rules.queue, room.rules.queue_exponent, order.ahead, behind, float(size))
-                _mind(side, state.resting[side, j], room)
+                mind(side, state.resting[side, j], room)
             elif row.priority < order.priority:
                 order.ahead -= size
     elif row.kind == CLEARED:
@@ -190,7 +189,7 @@ def book_fill(o: Int, quantity: Int, px: Int, maker: bool, ts: Int, room: Room) 
     """Book an execution of ours."""
     state, rules, order = room.state, room.rules, room.orders[o]
     order.left -= quantity
-    if minds_queues(room.policy):
+    if minds_queues(room.policy):  # to any other policy an order is what it was until it hears of this
         state.settled[BID if order.side > 0 else ASK] = 0
     if order.left == 0:
         order.state = DONE
@@ -307,22 +306,10 @@ def _span(side: Int, room: Room) -> None:
     state.front[side] = state.back[side] = 0
     for j in range(state.count[side]):
         px = np.int64(room.orders[state.resting[side, j]].px)
-        _mind(side, state.resting[side, j], room)
+        mind(side, state.resting[side, j], room)
         state.back[side] = reach(side, px)
         if j == 0:
             state.front[side] = state.back[side]
-
-
-@part
-def _mind(side: Int, o: Int, room: Room) -> None:
-    """Set the alarm of the price at which our order o rests.
-
-    Where what leaves has stood behind us, only fewer contracts than stand ahead of it matter. The latest order of ours at a price
-    has the most ahead of it, and is the last to be minded.
-    """
-    order = room.orders[o]
-    seldom = room.rules.from_behind and not minds_queues(room.policy)
-    room.ladder[side, order.px, ALARM] = np.int64(order.ahead) if seldom else ALWAYS
 
 
 @part

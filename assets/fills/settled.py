@@ -166,6 +166,18 @@ def calm(side: Int, room: Room) -> None:
 
 
 @part
+def mind(side: Int, o: Int, room: Room) -> None:
+    """Set the alarm of the price at which our order o rests.
+
+    Where what leaves has stood behind us, only fewer contracts than stand ahead of it matter. The latest order of ours at a price
+    has the most ahead of it, and is the last to be minded.
+    """
+    order = room.orders[o]
+    seldom = room.rules.from_behind and not minds_queues(room.policy)
+    room.ladder[side, order.px, ALARM] = np.int64(order.ahead) if seldom else ALWAYS
+
+
+@part
 def idle(row: Any, ts: Int, prediction: float, room: Room) -> bool:
     """Whether a decision comes to nothing whatever queues there are: nothing of ours open, under way or unheard, and nothing to quote."""
     state, rules, policy = room.state, room.rules, room.policy
