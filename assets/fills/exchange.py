@@ -24,9 +24,9 @@ from assets.books.codes import ASK, BID, Int
 from assets.desk import NS
 from assets.fills.queues import after_cancel
 from assets.fills.rows import ADDED, CLEARED, FILLED, LAST, REMOVED, UNKNOWN
+from assets.fills.settled import mind, minds_queues
 from assets.fills.wire import (
     ALARM,
-    ALWAYS,
     CANCEL,
     CANCELLED,
     CLOSED,
@@ -143,6 +143,7 @@ def _meet(row: Any, room: Room) -> None:
             if row.priority == UNKNOWN:
                 behind = room.ladder[side, px, STANDS] + size - order.ahead
                 order.ahead = after_cancel(room.rules.queue, room.rules.queue_exponent, order.ahead, behind, float(size))
+                mind(side, state.resting[side, j], room)
             elif row.priority < order.priority:
                 order.ahead -= size
     elif row.kind == CLEARED:
@@ -188,7 +189,8 @@ def book_fill(o: Int, quantity: Int, px: Int, maker: bool, ts: Int, room: Room) 
     """Book an execution of ours."""
     state, rules, order = room.state, room.rules, room.orders[o]
     order.left -= quantity
-    state.settled = 0
+    if minds_queues(room.policy):  # to any other policy an order is what it was until it hears of this
+        state.settled[BID if order.side > 0 else ASK] = 0
     if order.left == 0:
         order.state = DONE
     fee = quantity * (rules.maker_fee if maker else rules.taker_fee)
@@ -304,7 +306,7 @@ def _span(side: Int, room: Room) -> None:
     state.front[side] = state.back[side] = 0
     for j in range(state.count[side]):
         px = np.int64(room.orders[state.resting[side, j]].px)
-        room.ladder[side, px, ALARM] = ALWAYS
+        mind(side, state.resting[side, j], room)
         state.back[side] = reach(side, px)
         if j == 0:
             state.front[side] = state.back[side]

@@ -14,18 +14,18 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import numpy.typing as npt
 
-from assets.books.codes import Int
+from assets.books.codes import ASK, BID, Int
 from assets.desk import ALL, NS, PRICE_UNIT, Market, Trading
 from assets.fills.delays import delay_slots
 from assets.fills.errors import FillsError
 from assets.fills.exchange import advance, expire, exposed, next_arrival, reach, react, stand
 from assets.fills.policy import Policy
 from assets.fills.queues import QUEUES
-from assets.fills.rows import CLEARED, FILLED, REMOVED, TRADED
-from assets.fills.settled import idle, minds_queues, settled, watch
+from assets.fills.rows import ADDED, CLEARED, FILLED, REMOVED, TRADED, UNKNOWN
+from assets.fills.settled import idle, minds_queues, settled, stands, watch
 from assets.fills.stretches import STRETCH, Stretches, jump, nothing_out, over, passes, tell
-from assets.fills.tape import Tape, double_mids
-from assets.fills.trader import decide, listen, news, next_news
+from assets.fills.tape import Tape, last_double_mid
+from assets.fills.trader import amend, listen, next_news
 from assets.fills.wire import ALARM, FILL, NEVER, ORDER, REQUEST, RULES, STANDS, STATE, Room, delayed, kernel, make_ladder, part
 
 if TYPE_CHECKING:
@@ -64,59 +64,84 @@ def _run(rows: np.ndarray, ts: np.ndarray, signal: np.ndarray, seen: np.ndarray,
 
 @kernel
 def _decide_each(rows: np.ndarray, r: Int, ts: np.ndarray, signal: np.ndarray, seen: np.ndarray, room: Room) -> Int:
-    """Go through some decisions, with rows before r done; return the next row.
-
-    Decisions that come to nothing are passed over, and the market is caught up with at the next that does not.
-    """
-    watched, i = minds_queues(room.policy), 0
-    while i < len(ts) and not room.state.full:
-        if seen[i] > 0 and idle(rows[seen[i] - 1], ts[i], signal[i], room):
-            i += 1
-            continue
-        if room.state.settled == 1 and not exposed(room.state.bid, room.state.ask, room):
-            i, r = _coast(rows, r, ts, signal, seen, i, watched, room)
-            if i == len(ts):
-                break
-        before, r = r, advance(rows, r, ts[i], room)
-        now = delayed(ts[i], room.rules.feed_delay)
-        if news(now, room):
-            listen(now, room)
-        if watched and room.state.settled == 1:
-            for k in range(before, r):
-                watch(rows[k], room)
+    """Go through some decisions, with rows before r done; return the next row."""
+    watched, mattered = minds_queues(room.policy), False
+    i = _next(0, rows, ts, signal, seen, room)
+    until, hearing = _due(room)
+    while i < len(ts):
+        happened = ts[i] >= until
+        if happened:
+            before, r = r, advance(rows, r, ts[i], room)
+            hearing = next_news(room)
+            if watched:
+                for k in range(before, r):
+                    watch(rows[k], room)
+        else:
+            i, r, mattered = _coast(rows, r, ts, signal, seen, i, until, hearing, room)
+            if mattered:
+                react(rows[r - 1], room)
+                if watched:
+                    watch(rows[r - 1], room)
+                hearing = next_news(room)  # of a fill, if there was one
+            if i == len(ts) or ts[i] >= until or r < seen[i]:
+                continue
+        if hearing != NEVER and hearing <= delayed(ts[i], room.rules.feed_delay):
+            listen(delayed(ts[i], room.rules.feed_delay), room)
+            happened = True
         if r > 0 and not settled(rows[r - 1], ts[i], signal[i], room):
-            decide(rows[r - 1], ts[i], signal[i], room)
+            amend(rows[r - 1], ts[i], signal[i], room)
+            happened = True
         i += 1
+        if happened:
+            i = _next(i, rows, ts, signal, seen, room)
+            until, hearing = _due(room)
     return r
 
 
 @part
-def _coast(
-    rows: np.ndarray, r: Int, ts: np.ndarray, signal: np.ndarray, seen: np.ndarray, i: Int, watched: bool, room: Room
-) -> tuple[Int, Int]:
-    """Go over the decisions from i, and the rows before them, while the last one stands and nothing of ours arrives or is heard.
+def _next(i: Int, rows: np.ndarray, ts: np.ndarray, signal: np.ndarray, seen: np.ndarray, room: Room) -> Int:
+    """The first decision from i on that may come to something; the market is caught up with there."""
+    while i < len(ts) and seen[i] > 0 and idle(rows[seen[i] - 1], ts[i], signal[i], room):
+        i += 1
+    return i
 
-    Returns the first decision that is left, and the next row.
+
+@part
+def _due(room: Room) -> tuple[Int, Int]:
+    """When something is due that is not of the market (at once where each row and decision counts), and when news come."""
+    if not stands(room) or exposed(room.state.bid, room.state.ask, room):
+        return np.iinfo(np.int64).min, next_news(room)
+    return min(next_arrival(room), room.rules.flatten_ns), next_news(room)
+
+
+@part
+def _coast(
+    rows: np.ndarray, r: Int, ts: np.ndarray, signal: np.ndarray, seen: np.ndarray, i: Int, until: Int, hearing: Int, room: Room
+) -> tuple[Int, Int, bool]:
+    """Go over rows and decisions that come to nothing, as most do, up to what is due or heard.
+
+    Returns the first decision that is left, the next row, and whether the last row mattered: then it is yet to be met.
     """
+    # Read once: nothing here changes them, but for all the compiler knows writing the ladder does.
     state, ladder, weight = room.state, room.ladder, room.policy.prediction_weight
-    until, hearing, moved = min(next_arrival(room), room.rules.flatten_ns), next_news(room), False
-    while i < len(ts) and ts[i] < until and (hearing == NEVER or delayed(ts[i], room.rules.feed_delay) < hearing):
+    bid, ask, pull, most = state.bid, state.ask, state.pull, state.most
+    least = state.least if stands(room) else np.inf
+    front_bid, front_ask = state.front[BID], state.front[ASK]
+    while i < len(ts) and ts[i] < until:
         while r < seen[i]:
             row = rows[r]
             side, px, kind = row.side, row.px, row.kind
+            moved = (row.bid != bid) | (row.ask != ask)
             stand(row, ladder)
-            # One branch for all that can matter, as most does not: a new touch, a trade that reaches us, a price that we mind.
-            moved = (row.bid != state.bid) | (row.ask != state.ask)
-            trade = (kind > REMOVED) & ((kind == CLEARED) | (reach(side, px) <= state.front[side]))
-            if moved | trade | (ladder[side, px, ALARM] > ladder[side, px, STANDS]):
-                react(row, room)
-                if watched:
-                    watch(row, room)
             r += 1
-        if moved or state.settled == 0 or not state.least < weight * signal[i] < state.most:
+            # One branch for all that can matter: a new touch, a trade that reaches us, a price that we mind.
+            trade = (kind > REMOVED) & ((kind == CLEARED) | (reach(side, px) <= (front_bid if side == BID else front_ask)))
+            if moved | trade | (ladder[side, px, ALARM] > ladder[side, px, STANDS]):
+                return i, r, True
+        if not least < weight * signal[i] + pull < most or (hearing != NEVER and hearing <= delayed(ts[i], room.rules.feed_delay)):
             break
         i += 1
-    return i, r
+    return i, r, False
 
 
 @dataclass(frozen=True)
@@ -140,6 +165,13 @@ class Session:
     def stretches(self) -> Mapping[str, Stretches]:
         """What every replay on a signal can go over at once."""
         return tell(self.tape.rows, self.tape.width, self.seen, self.signals)
+
+    @cached_property
+    def anonymous(self) -> bool:
+        """Whether no row says whose contracts left a queue, and none restores a queue that we could be in."""
+        kind, priority = self.tape.rows["kind"][1:], self.tape.rows["priority"][1:]
+        behind = priority > np.arange(len(kind))
+        return bool(np.where(kind == ADDED, behind, (priority == UNKNOWN) & (kind != CLEARED)).all())
 
 
 @dataclass(frozen=True)
@@ -234,6 +266,7 @@ def make_rules(market: Market, trading: Trading, session: Session, *, post_only:
         "post_only": post_only,
         "flatten_ns": session.window.close_ns - FLAT_BEFORE_CLOSE_NS,
         "close_ns": session.window.close_ns,
+        "from_behind": session.anonymous and trading.queue in ("exact", "pessimist"),
         "queue": QUEUES.index(trading.queue),
         "queue_exponent": trading.queue_exponent,
         **delay_slots(trading, session.window.open_ns),
@@ -257,7 +290,7 @@ def outcome_of(state: np.void, tape: Tape, tick_value: int) -> Outcome:
     """What a STATE record came to, a position left at the close marked at the mid."""
     worth, position = int(state["cash"]), int(state["position"])
     if position:
-        worth += position * int(double_mids(tape)[-1]) * tick_value // 2
+        worth += position * last_double_mid(tape) * tick_value // 2
     return Outcome(worth, int(state["contracts"]), int(state["orders"]), int(state["cancelled"]), position)
 
 

@@ -1,15 +1,17 @@
 """How long a decision stands: bounds within which, made again, it would send nothing.
 
 Most decisions come to nothing. Those that surely do are passed over, and the requests and fills stay the same to the byte: that within
-the bounds nothing is sent is certain, that beyond them something is not. They are told by the scores without their prediction, so that a
-prediction is compared with two numbers, and by how many contracts must stay at a price for a queue to move no bound (its ALARM).
+the bounds nothing is sent is certain, that beyond them something is not. Prediction and mid pull all scores of a side alike, and those of
+the other side the other way (`leaning`). So a side is bound by its scores without that pull: what leans now is compared with two
+numbers, a side's bounds stay when only the other side's touch moves, and a level's ALARM says how many contracts must stay at its price
+for its queue to move no bound.
 """
 
 from typing import Any, Final
 
 import numpy as np
 
-from assets.books.codes import BID, Int
+from assets.books.codes import ASK, BID, Int
 from assets.fills.policy import INSIDE, LEVELS, SCORES, TAKE, TOUCH, TOUCHING, score
 from assets.fills.rows import CLEARED
 from assets.fills.wire import ALARM, ALWAYS, RESTING, STANDS, Room, part
@@ -18,16 +20,43 @@ OPEN, FULL, SHUT = range(3)
 """Whether a side has room for another order; if not, whether a worse order of ours could make way for it."""
 
 _SURE: Final = 1e-9
-"""Ticks by which a bound on a score is closer than it need be: sums of the same terms in another order differ by less."""
+"""Ticks by which a bound on a score is closer than it need be, for a level weight of 0 and as much again for one of 1: sums of the same
+terms in another order, of which the greatest is that weight times a price on the ladder, differ by less."""
 
 
 @part
 def settled(row: Any, ts: Int, prediction: float, room: Room) -> bool:
     """Whether the last decision, made again, would send nothing: the policy sees what it saw then, or not enough else."""
     state = room.state
-    if state.settled == 0 or row.bid != state.bid or row.ask != state.ask:
+    if not stands(room) or row.bid != state.bid or row.ask != state.ask:
         return False
-    return state.least < room.policy.prediction_weight * prediction < state.most and ts < room.rules.flatten_ns
+    return state.least < leaning(prediction, room) < state.most and ts < room.rules.flatten_ns
+
+
+@part
+def stands(room: Room) -> bool:
+    """Whether the last decision is bound on both sides, as it is not where time alone can change it or a queue was emptied."""
+    return (room.state.settled[BID] & room.state.settled[ASK]) != 0
+
+
+@part
+def leaning(prediction: float, room: Room) -> float:
+    """What of a score every level of the bid has in common, and of the ask with the opposite sign: prediction and mid."""
+    return room.policy.prediction_weight * prediction + room.state.pull
+
+
+@part
+def holds(side: Int, before: bool, room: Room) -> bool:
+    """Whether a side's decision, its own touch being the same, would send nothing; `before`: there was room inside the spread then."""
+    state = room.state
+    if state.settled[side] == 0:
+        return False
+    inside = state.ask - state.bid > 1
+    if room.policy.style == SCORES and inside and not before:
+        tighten(side, unpulled_score(side, state.bid + 1 if side == BID else state.ask - 1, -1, room), np.inf, room)
+    elif before and not inside and state.standing[side, INSIDE] >= 0:
+        return False
+    return state.settled[side] == 1 and state.low[side] < leaning(state.prediction, room) < state.high[side]
 
 
 @part
@@ -41,13 +70,13 @@ def watch(row: Any, room: Room) -> None:
     """What a row of the tape did to the queue at one of our levels, for the bounds between which the decision stands."""
     state, side = room.state, np.int64(row.side)
     if row.kind == CLEARED:
-        state.settled = 0
+        state.settled[:] = 0
     elif room.ladder[side, row.px, ALARM] > room.ladder[side, row.px, STANDS]:
         level = state.bid + 1 - row.px if side == BID else row.px - state.ask + 1
         first, end = levels(state.bid, state.ask, room.policy)
         if first <= level < end:
             o = state.standing[side, level]
-            value = level_score(side, np.int64(row.px), o, 0.0, room)
+            value = unpulled_score(side, np.int64(row.px), o, room)
             if o < 0:
                 tighten(side, value, np.inf, room)
                 spare(side, np.int64(row.px), value, room)
@@ -76,22 +105,36 @@ def level_score(side: Int, px: Int, o: Int, prediction: float, room: Room) -> fl
 
 
 @part
+def unpulled_score(side: Int, px: Int, o: Int, room: Room) -> float:
+    """The same without what all levels of a side have in common."""
+    pull = room.state.pull
+    return level_score(side, px, o, 0.0, room) - (pull if side == BID else -pull)
+
+
+@part
 def tighten(side: Int, highest: float, lowest: float, room: Room) -> None:
-    """Bound a side's decision by scores without their prediction: of a level without an order of ours, and of one with it.
+    """Bound a side's decision by unpulled scores: of a level without an order of ours, and of one with it.
 
     Bounds only tighten until the next decision. That within them it sends nothing is certain, that beyond it sends something is not.
     """
     state, policy = room.state, room.policy
-    above, below = policy.threshold - policy.hysteresis - lowest + _SURE, np.inf
+    sure = _sure(policy)
+    above, below = policy.threshold - policy.hysteresis - lowest + sure, np.inf
     if state.room[side] == OPEN:
-        below = policy.threshold - highest - _SURE
+        below = policy.threshold - highest - sure
     elif state.room[side] == FULL:
         state.highest[side], state.lowest[side] = max(highest, state.highest[side]), min(lowest, state.lowest[side])
-        if state.highest[side] > state.lowest[side] + policy.hysteresis - _SURE:
-            state.settled = 0
+        if state.highest[side] > state.lowest[side] + policy.hysteresis - sure:
+            state.settled[side] = 0
     if side != BID:
         above, below = -below, -above
+    state.low[side], state.high[side] = max(above, state.low[side]), min(below, state.high[side])
     state.least, state.most = max(above, state.least), min(below, state.most)
+
+
+@part
+def _sure(policy: Any) -> float:
+    return _SURE * (1.0 + abs(policy.level_weight))
 
 
 @part
@@ -105,7 +148,7 @@ def spare(side: Int, px: Int, value: float, room: Room) -> None:
     if state.room[side] != SHUT and weight < 0.0:
         bound = state.highest[side]
         if state.room[side] == OPEN:
-            bound = room.policy.threshold - _SURE - (state.most if side == BID else -state.least)
+            bound = room.policy.threshold - _sure(room.policy) - (state.high[BID] if side == BID else -state.low[ASK])
         slack = min(max(bound - value, 0.0) / -weight, 1.0)
         room.ladder[side, px, ALARM] = np.int64((1 + room.ladder[side, px, STANDS]) * (1.0 - slack + 0.5 * slack * slack))
 
@@ -120,6 +163,18 @@ def calm(side: Int, room: Room) -> None:
             room.ladder[side, px, ALARM] = 0
     for j in range(state.count[side]):
         room.ladder[side, room.orders[state.resting[side, j]].px, ALARM] = ALWAYS
+
+
+@part
+def mind(side: Int, o: Int, room: Room) -> None:
+    """Set the alarm of the price at which our order o rests.
+
+    Where what leaves has stood behind us, only fewer contracts than stand ahead of it matter. The latest order of ours at a price
+    has the most ahead of it, and is the last to be minded.
+    """
+    order = room.orders[o]
+    seldom = room.rules.from_behind and not minds_queues(room.policy)
+    room.ladder[side, order.px, ALARM] = np.int64(order.ahead) if seldom else ALWAYS
 
 
 @part

@@ -139,7 +139,7 @@ def passes(b: Int, rows: np.ndarray, ts: np.ndarray, stretches: Stretches, room:
 @kernel
 def jump(rows: np.ndarray, r: Int, until: Int, stretches: Stretches, room: Room) -> Int:
     """Bring the ladder from row r to row `until`, nothing of ours being out; return the next row."""
-    ladder, room.state.settled = room.ladder, 0  # what the queues have become was not watched
+    ladder, room.state.settled[:] = room.ladder, 0  # what the queues have become was not watched
     while r < until:
         b = r // STRETCH
         if r % STRETCH == 0 and r + STRETCH <= until and stretches.begins[b] < stretches.begins[b + 1]:

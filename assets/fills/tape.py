@@ -123,6 +123,14 @@ def double_mids(tape: Tape) -> npt.NDArray[np.int64]:
     return rows["bid"][last].astype(np.int64) + rows["ask"][last] + 2 * tape.base
 
 
+def last_double_mid(tape: Tape) -> int:
+    """The last of `double_mids`, looked for from the end of the tape."""
+    rows, length = tape.rows, 1
+    while not len(mids := double_mids(tape._replace(rows=rows[-length:]))) and length < len(rows):
+        length *= 2
+    return int(mids[-1])
+
+
 @njit(cache=True)
 def _resolve(
     ts: np.ndarray,

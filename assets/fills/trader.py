@@ -10,7 +10,22 @@ import numpy as np
 from assets.books.codes import ASK, BID, Int
 from assets.desk import NS
 from assets.fills.policy import LEVELS, TAKE, TOUCH, score
-from assets.fills.settled import FULL, OPEN, SHUT, calm, dearest, level_score, levels, minds_queues, out_of_reach, spare, tighten, worth_at
+from assets.fills.settled import (
+    FULL,
+    OPEN,
+    SHUT,
+    calm,
+    dearest,
+    holds,
+    leaning,
+    level_score,
+    levels,
+    minds_queues,
+    out_of_reach,
+    spare,
+    tighten,
+    worth_at,
+)
 from assets.fills.wire import (
     ALARM,
     ALWAYS,
@@ -37,12 +52,6 @@ PROTECTION: Final = 10
 
 
 @part
-def news(now: Int, room: Room) -> bool:
-    """Whether a fill or an answer has come back by now that has not been heard."""
-    return next_news(room) <= now
-
-
-@part
 def next_news(room: Room) -> Int:
     """When the next fill or answer that has not been heard comes back."""
     state = room.state
@@ -61,15 +70,17 @@ def listen(now: Int, room: Room) -> None:
         state.known_cash = fill.cash
         state.known_contracts += fill.quantity
         state.fills_heard += 1
+        state.settled[:] = 0
         heard = True
     while state.heard < state.arrived and room.requests[state.heard].ts_response <= now:
         request = room.requests[state.heard]
         if request.answer in (REJECTED, CANCELLED):
             room.orders[request.order].known = 0
+            state.settled[BID if request.side > 0 else ASK] = 0
             heard = True
         state.heard += 1
     if heard:
-        kept, state.settled = 0, 0
+        kept = 0
         for j in range(state.lives):
             if room.orders[state.live[j]].known > 0:
                 state.live[kept] = state.live[j]
@@ -80,34 +91,51 @@ def listen(now: Int, room: Room) -> None:
 @part
 def decide(row: Any, ts: Int, prediction: float, room: Room) -> None:
     """One decision, on the market as the tape's row left it."""
-    state, rules = room.state, room.rules
+    room.state.settled[:] = 0
+    amend(row, ts, prediction, room)
+
+
+@kernel
+def amend(row: Any, ts: Int, prediction: float, room: Room) -> None:
+    """The same where the last decision may hold on a side: it is made again only where it does not."""
+    state, rules, policy = room.state, room.rules, room.policy
     if state.sent + state.lives + 2 * LEVELS + 1 > len(room.requests):
         state.full = 1
         return
-    if minds_queues(room.policy):
-        if row.bid != state.bid:
+    inside = state.ask - state.bid > 1  # whether there was room inside the spread
+    if row.bid != state.bid:
+        state.settled[BID] = 0
+        if minds_queues(policy):
             calm(BID, room)
-        if row.ask != state.ask:
+    if row.ask != state.ask:
+        state.settled[ASK] = 0
+        if minds_queues(policy):
             calm(ASK, room)
     blind = np.isnan(prediction) or ts - row.ts > rules.max_gap
     state.ts, state.prediction, state.bid, state.ask = ts, 0.0 if blind else prediction, row.bid, row.ask
+    state.pull = 0.0 if policy.style == TAKE else policy.level_weight * 0.5 * (row.bid + row.ask)
     quoted = 0 <= row.bid < row.ask < room.ladder.shape[1]
     if not state.stopped:
         if ts >= rules.flatten_ns:
             state.stopped = CLOSE
         elif quoted and worth_at(row, room) <= -rules.loss_limit:
             state.stopped = FLATTEN
-    state.settled, state.least, state.most = 1 if rules.timeless and not state.stopped and not blind else 0, -np.inf, np.inf
+    state.least, state.most = -np.inf, np.inf
+    if state.stopped or blind or not quoted or not rules.timeless:
+        state.settled[:] = 0
     if state.stopped:
         _flatten(room)
     elif blind:
         # Nobody knows the market now: nothing of ours stands in it, and a position waits until it is seen again.
         _withdraw_all(GAP, room)
-    elif quoted and room.policy.style == TAKE:
+    elif quoted and policy.style == TAKE:
+        state.settled[:] = rules.timeless
         _take(room)
     elif quoted:
         for side in range(2):
-            _quote(side, room)
+            if not holds(side, inside, room):
+                _quote(side, room)
+        state.least, state.most = max(state.low[BID], state.low[ASK]), min(state.high[BID], state.high[ASK])
 
 
 @kernel
@@ -185,6 +213,7 @@ def _quote(side: Int, room: Room) -> None:
     first, end = levels(bid, ask, policy)
     standing[:] = -1
     state.room[side], state.highest[side], state.lowest[side] = OPEN, -np.inf, np.inf
+    state.settled[side], state.low[side], state.high[side] = rules.timeless, -np.inf, np.inf
     worst_case, leaving, ours = sign * state.known_position, 0, 0
     for j in range(state.lives):
         o = state.live[j]
@@ -201,7 +230,7 @@ def _quote(side: Int, room: Room) -> None:
                 leaving += 1
 
     if ours == 0 and out_of_reach(sign, bid, ask, state.prediction, policy):
-        tighten(side, score(policy, sign, 0.0, dearest(bid, ask, policy.level_weight), 0, 0), np.inf, room)
+        tighten(side, score(policy, sign, 0.0, dearest(bid, ask, policy.level_weight), 0, 0) - sign * state.pull, np.inf, room)
         return
 
     best, worst = -1, -1
@@ -247,7 +276,7 @@ def _quote(side: Int, room: Room) -> None:
 
     if alone or worst_case + rules.order_size > limit:
         state.room[side] = SHUT if alone or leaving > 0 else FULL
-    highest, lowest, lean = -np.inf, np.inf, sign * policy.prediction_weight * state.prediction
+    highest, lowest, lean = -np.inf, np.inf, sign * leaning(state.prediction, room)
     for level in range(first, end):
         if standing[level] < 0:
             highest = max(highest, scores[level] - lean)

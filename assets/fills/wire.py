@@ -13,7 +13,8 @@ kernel = njit(cache=True, _nrt=False)
 atomic increments at each call took three quarters of its time (numba 0.68)."""
 
 part = njit(cache=True, _nrt=False, forceinline=True)
-"""The same for what belongs to the loop: a call hands over the whole room, some sixty words, which took a quarter of its time."""
+"""The same for what belongs to the loop: a call hands over the whole room, some sixty words, which took a quarter of its time. What is
+called once in ten rows and is long (`trader.amend`) is better called: the loop around it then keeps more in registers."""
 
 NEW, CANCEL = range(2)
 SCORE, LIMIT, FLATTEN, CLOSE, GAP = range(5)
@@ -52,7 +53,7 @@ STATE: Final = np.dtype(
             i8="position cash known_position known_cash known_contracts volume orders sent arrived heard fills fills_heard "
             "contracts cancelled"
         ).descr,
-        *_record(i8="stopped full settled ts bid ask lives open newest", f8="prediction least most").descr,
+        *_record(i8="stopped full ts bid ask lives open newest", f8="prediction pull least most").descr,
         ("count", "i8", 2),
         ("resting", "i8", (2, MOST_ORDERS)),
         ("front", "i8", 2),
@@ -60,6 +61,9 @@ STATE: Final = np.dtype(
         ("live", "i8", MOST_ORDERS),
         ("standing", "i8", (2, LEVELS)),
         ("scores", "f8", LEVELS),
+        ("settled", "i8", 2),
+        ("low", "f8", 2),
+        ("high", "f8", 2),
         ("room", "i8", 2),
         ("highest", "f8", 2),
         ("lowest", "f8", 2),
@@ -71,9 +75,10 @@ has been written and read.
 resting: our resting orders a side, best price first, then the earlier; front, back: `exchange.reach` of the first and the last of
 them, 0 where there is none; live: our orders that are open as far as we know, oldest first; newest: the greatest priority that an
 order of ours had. Of the decision being made: its time, touch and prediction, our order at each level of a side (-1: none) and the
-scores of a side's levels. settled: the decision would be made again while the touch stays and the weighted prediction is between
-least and most (`settled.py`); room, highest, lowest: whether a side may send (0), may change orders (1) or neither (2), and without
-the prediction the highest score without an order and the lowest with one."""
+scores of a side's levels; pull: what the mid adds to them. settled, by side: the decision would be made again while the touch stays and
+prediction and mid lean between low and high (`settled.py`), least and most being the closer ones of both sides; room, highest, lowest:
+whether a side may send (0), may change orders (1) or neither (2), and without what leans the highest score without an order and the
+lowest with one."""
 
 SLOT_BITS: Final = 27
 SLOTS: Final = 1 << 13
@@ -84,7 +89,7 @@ RULES: Final = np.dtype(
         *_record(
             i8="base tick_value maker_fee taker_fee loss_limit order_size post_only flatten_ns close_ns queue "
             "max_position busy_position allowed_position allowed_busy_position high_volume busy_ns "
-            "max_gap messages_per_second order_to_trade_free timeless",
+            "max_gap messages_per_second order_to_trade_free timeless from_behind",
             f8="queue_exponent order_to_trade",
         ).descr,
         *((f"{leg}_delay", "i8", (SLOTS, 2)) for leg in ("feed", "order", "cancel", "response")),
@@ -94,7 +99,8 @@ RULES: Final = np.dtype(
 nanoseconds. base: ticks that px = 0 stands for. From flatten_ns on the position is closed and nothing is quoted.
 max_position is what our own code holds, allowed_position what the check before the exchange lets pass; both are the
 busy ones from busy_ns on, when the session has traded high_volume contracts. max_gap: silence of the feed that we bear.
-timeless: none of these rules makes a decision another one by time alone.
+timeless: none of these rules makes a decision another one by time alone. from_behind: while as many contracts stand at a price as stood
+ahead of us, none of these has left: what leaves is taken to have stood behind us.
 queue, queue_exponent: how the place in a queue is estimated where it is not known (`queues.py`). The delays by the
 slot of time in which a message sets out: its own, and what from the slot's start those before it still take (`delays.py`)."""
 

@@ -62,7 +62,7 @@ def markets(hand, swinging):
 SMALL: Final = st.floats(-1, 1)
 WIRES: Final = st.one_of(
     st.sampled_from([0.0, 20.0, 300.0]).map(lambda ms: {"latency_ms": ms}),
-    st.floats(1, 500).map(lambda ms: {"delays": Delays(order=Delay(median_ms=ms, sigma=1.0))}),
+    st.floats(1, 500).map(lambda ms: {"delays": Delays(order=Delay(median_ms=ms, sigma=1.0), feed=Delay(median_ms=ms / 10, sigma=1.0))}),
 )
 
 
@@ -70,7 +70,7 @@ WIRES: Final = st.one_of(
 @given(
     market=st.integers(0, 3),
     threshold=SMALL,
-    weights=st.tuples(SMALL, SMALL, st.one_of(st.just(0.0), SMALL), SMALL),
+    weights=st.tuples(SMALL, SMALL, *[st.one_of(st.just(0.0), SMALL)] * 2),
     style=st.integers(0, 2),
     loss_limit=st.integers(1, 50),
     queue=st.sampled_from(QUEUES),

@@ -10,7 +10,7 @@ from assets.books.rebuild import applied, rebuild
 from assets.desk import Market
 from assets.fills.errors import FillsError
 from assets.fills.rows import ADDED, CLEARED, FILLED, REMOVED, TRADED
-from assets.fills.tape import double_mids, make_tape
+from assets.fills.tape import double_mids, last_double_mid, make_tape
 
 BUY, SELL = 1, -1
 
@@ -88,6 +88,7 @@ def test_a_second_snapshot_replaces_the_first(hand, stream):
 def test_the_mid_of_a_one_sided_market_is_the_last_one_it_had(stream):
     tape = stream.cancel(2, 1).tape()
     assert list(double_mids(tape)) == [202, 202, 202]
+    assert last_double_mid(tape) == 202
 
 
 def test_an_order_too_far_away_to_matter_is_left_out(stream):
