@@ -160,6 +160,7 @@ class Trading(_Part):
     max_position_high_volume: int | None = Field(None, ge=1, description="The same once the session has traded more than `high_volume`")
     high_volume: int | None = Field(None, ge=1, description="Contracts that the market trades in a session before it counts as a busy one")
     order_size: int = Field(1, ge=1)
+    skew: float = Field(0.0, ge=0, description="Ticks that a score loses for each contract held on its side, and gains on the other")
     max_gap_seconds: float | None = Field(None, gt=0, description="Silence of the market's feed after which all orders are cancelled")
     gap_pause_seconds: float = Field(
         60.0, ge=0, description="Without orders for so long after a record before which messages were lost, or until the book is sent anew"

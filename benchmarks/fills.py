@@ -81,7 +81,8 @@ def _session(tape: Tape, *, zeros: bool) -> Session:
 def _rules(session: Session) -> np.ndarray:
     """hftbacktest knows no close and no loss limit: neither may act here."""
     rules = make_rules(MARKET, TRADING, session, post_only=True)
-    rules["flatten_ns"], rules["loss_limit"] = rules["close_ns"], 10**18
+    rules["flatten_ns"] = rules["allowed_until"] = rules["close_ns"]
+    rules["loss_limit"] = rules["allowed_loss"] = 10**18
     return rules
 
 

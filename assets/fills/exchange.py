@@ -31,6 +31,8 @@ from assets.fills.wire import (
     CANCELLED,
     CLOSED,
     DONE,
+    ENDING,
+    LOSS,
     MESSAGE_RATE,
     NEVER,
     NEW,
@@ -231,8 +233,8 @@ def _arrive(rows: np.ndarray, r: Int, room: Room) -> None:
         return
     side, sign = BID if order.side > 0 else ASK, order.side
     other, width = 1 - side, room.ladder.shape[1]
-    refusal = refused(state.arrived - 1, room)
     last: Any = rows[r - 1]
+    refusal = refused(state.arrived - 1, last.bid, last.ask, room)
     px = last.ask if side == BID else last.bid
     meets_us = state.count[other] > 0 and sign * (order.px - room.orders[state.resting[other, 0]].px) >= 0
     takes = 0 <= px < width and sign * (order.px - px) >= 0
@@ -263,10 +265,10 @@ def _arrive(rows: np.ndarray, r: Int, room: Room) -> None:
 
 
 @part
-def refused(k: Int, room: Room) -> Int:
+def refused(k: Int, bid: Int, ask: Int, room: Room) -> Int:
     """Why the checks before the exchange refuse the new order of request k, whatever our own code thought; 0 if they do not.
 
-    A cancel is never refused, nor, for its ratio, an order that only takes the position down.
+    A cancel is never refused, and an order that only takes the position down neither for its ratio nor after a loss nor at the end.
     """
     state, rules, request = room.state, room.rules, room.requests[k]
     order = room.orders[request.order]
@@ -280,8 +282,15 @@ def refused(k: Int, room: Room) -> Int:
     each = rules.messages_per_second
     if 0 < each <= k and request.ts_arrival - room.requests[k - each].ts_arrival < NS:
         return MESSAGE_RATE
-    if k >= max(rules.order_to_trade_free, rules.order_to_trade * state.contracts) and held + exposed > 0:
+    if held + exposed <= 0:
+        return 0
+    if k >= max(rules.order_to_trade_free, rules.order_to_trade * state.contracts):
         return ORDER_TO_TRADE
+    if request.ts_arrival >= rules.allowed_until:
+        return ENDING
+    worth = state.cash + state.position * (bid + ask + 2 * rules.base) * rules.tick_value // 2
+    if 0 <= bid < ask < room.ladder.shape[1] and worth <= -rules.allowed_loss:
+        return LOSS
     return 0
 
 

@@ -244,7 +244,7 @@ def _arrive(stamp: Int, ts: Int, venue: Venue, room: Room) -> None:
     else:
         side, sign, px = BUY if order.side > 0 else SELL, order.side, order.px
         crosses = px >= x.state[BEST_ASK] if side == BUY else px <= x.state[BEST_BID]
-        refusal = refused(state.arrived - 1, room)
+        refusal = refused(state.arrived - 1, x.state[BEST_BID], x.state[BEST_ASK], room)
         if _meets_us(sign, px, room):
             refusal = OWN_ORDER
         elif crosses and rules.post_only and not order.immediate:

@@ -1,6 +1,6 @@
 """The quoting policy: a score for each price level at which an order of ours could rest.
 
-    score(side, price) = prediction_weight * side * prediction        side +1 buy, -1 sell; predicted move, ticks
+    score(side, price) = side * (prediction_weight * prediction - skew * position)      side +1 buy, -1 sell; predicted move, ticks
                        + level_weight      * side * (mid - price)     ticks from the mid, positive is passive
                        + ahead_weight      * log(1 + contracts ahead)
                        + behind_weight     * log(1 + contracts behind)
@@ -13,8 +13,9 @@ behind a long queue one is filled mostly when the price is about to go through.
 Two simpler *styles* share the same settings, for comparison: TOUCH scores the touch alone, so an order
 moves with it; TAKE never rests, but takes the opposite touch where its score is above the threshold.
 
-The policy is blind, on purpose, to the price at which a position was entered and to whether an order opens or
-closes: the market does not know either. The position limit alone decides which side may still quote.
+The policy is blind, on purpose, to the price at which a position was entered: the market does not know it. Whether an order opens
+or closes counts by the desk's `skew` alone, ticks for each contract held, 0 unless the desk says so; then the position limit alone
+decides which side may still quote. The two styles know no skew.
 """
 
 from typing import Any, Final, NamedTuple
@@ -67,11 +68,11 @@ POLICY: Final = np.dtype([(name, "i8" if name == "style" else "f8") for name in 
 
 
 @njit(cache=True)
-def score(policy: Any, side: Int, prediction: float, distance: float, ahead: Int, behind: Int) -> float:
-    """The score, in ticks, of an order `distance` ticks to the passive side of the mid."""
+def score(policy: Any, side: Int, lean: float, distance: float, ahead: Int, behind: Int) -> float:
+    """The score, in ticks, of an order `distance` ticks to the passive side of the mid; lean: weighted prediction less skew, ticks."""
     last = len(_LOG) - 1
     return (
-        policy.prediction_weight * side * prediction
+        side * lean
         + policy.level_weight * distance
         + policy.ahead_weight * _LOG[min(ahead, last)]
         + policy.behind_weight * _LOG[min(behind, last)]

@@ -256,6 +256,7 @@ def make_rules(market: Market, trading: Trading, session: Session, *, post_only:
         "maker_fee": _money(market.maker_fee),
         "taker_fee": _money(market.taker_fee),
         "loss_limit": _money(trading.daily_loss_limit),
+        "allowed_loss": _money(trading.daily_loss_limit),
         **_positions(trading, session.tape),
         "max_gap": gap_ns(trading),
         "messages_per_second": limits.messages_per_second or 0,
@@ -265,10 +266,12 @@ def make_rules(market: Market, trading: Trading, session: Session, *, post_only:
         "order_size": trading.order_size,
         "post_only": post_only,
         "flatten_ns": session.window.close_ns - FLAT_BEFORE_CLOSE_NS,
+        "allowed_until": session.window.close_ns - FLAT_BEFORE_CLOSE_NS,
         "close_ns": session.window.close_ns,
         "from_behind": session.anonymous and trading.queue in ("exact", "pessimist"),
         "queue": QUEUES.index(trading.queue),
         "queue_exponent": trading.queue_exponent,
+        "skew": trading.skew,
         **delay_slots(trading, session.window.open_ns),
     }
     for name, value in values.items():

@@ -41,8 +41,14 @@ def stands(room: Room) -> bool:
 
 @part
 def leaning(prediction: float, room: Room) -> float:
-    """What of a score every level of the bid has in common, and of the ask with the opposite sign: prediction and mid."""
+    """What of a score every level of the bid has in common, and of the ask with the opposite sign: prediction, position and mid."""
     return room.policy.prediction_weight * prediction + room.state.pull
+
+
+@part
+def tilt(room: Room) -> float:
+    """What the position that we know of takes from the scores of the bid and adds to those of the ask, ticks."""
+    return room.rules.skew * room.state.known_position if room.policy.style == SCORES else 0.0
 
 
 @part
@@ -101,7 +107,8 @@ def level_score(side: Int, px: Int, o: Int, prediction: float, room: Room) -> fl
     if o >= 0 and room.orders[o].state == RESTING:
         ahead = np.int64(room.orders[o].ahead + 0.5)
         behind = max(0, there - ahead)
-    return score(room.policy, sign, prediction, 0.5 * sign * (state.bid + state.ask - 2 * px), ahead, behind)
+    lean = room.policy.prediction_weight * prediction - state.tilt
+    return score(room.policy, sign, lean, 0.5 * sign * (state.bid + state.ask - 2 * px), ahead, behind)
 
 
 @part
@@ -185,7 +192,8 @@ def idle(row: Any, ts: Int, prediction: float, room: Room) -> bool:
         return False
     if ts >= rules.flatten_ns or worth_at(row, room) <= -rules.loss_limit:
         return False
-    return out_of_reach(1, row.bid, row.ask, prediction, policy) and out_of_reach(-1, row.bid, row.ask, prediction, policy)
+    lean = policy.prediction_weight * prediction - tilt(room)
+    return out_of_reach(1, row.bid, row.ask, lean, policy) and out_of_reach(-1, row.bid, row.ask, lean, policy)
 
 
 @part
@@ -196,9 +204,9 @@ def worth_at(row: Any, room: Room) -> Int:
 
 
 @part
-def out_of_reach(sign: Int, bid: Int, ask: Int, prediction: float, policy: Any) -> bool:
+def out_of_reach(sign: Int, bid: Int, ask: Int, lean: float, policy: Any) -> bool:
     """Whether no level of a side could pass the threshold, not even with an empty queue: so it is at most decisions."""
-    return policy.ahead_weight <= 0 and score(policy, sign, prediction, dearest(bid, ask, policy.level_weight), 0, 0) <= policy.threshold
+    return policy.ahead_weight <= 0 and score(policy, sign, lean, dearest(bid, ask, policy.level_weight), 0, 0) <= policy.threshold
 
 
 @part

@@ -22,7 +22,7 @@ Ints = npt.NDArray[np.int64]
 KINDS: Final = ("new", "cancel")
 REASONS: Final = ("score", "limit", "flatten", "close", "gap")
 ANSWERS: Final = ("resting", "filled", "rejected", "cancelled", "too_late")
-REFUSALS: Final = ("", "own_order", "post_only", "position", "message_rate", "order_to_trade", "closed")
+REFUSALS: Final = ("", "own_order", "post_only", "position", "message_rate", "order_to_trade", "closed", "loss", "ending")
 """Names of the codes in `wire.py`, in their order."""
 
 MARKOUTS: Final = (1, 5, 10, 60)

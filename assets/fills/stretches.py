@@ -15,7 +15,7 @@ from assets.books.codes import Int
 from assets.fills.exchange import stand
 from assets.fills.policy import SCORES, score
 from assets.fills.rows import CLEARED
-from assets.fills.settled import dearest, worth_at
+from assets.fills.settled import dearest, tilt, worth_at
 from assets.fills.wire import STANDS, TAKEN, Room, kernel, make_ladder, part
 
 STRETCH: Final = 256
@@ -132,7 +132,7 @@ def passes(b: Int, rows: np.ndarray, ts: np.ndarray, stretches: Stretches, room:
     distance, reach = bound.nearest if policy.level_weight < 0 else bound.furthest, -np.inf
     for sign in (1, -1):
         for prediction in (bound.low, bound.high):
-            reach = max(reach, score(policy, sign, prediction, distance, 0, 0))
+            reach = max(reach, score(policy, sign, policy.prediction_weight * prediction - tilt(room), distance, 0, 0))
     return reach <= policy.threshold
 
 

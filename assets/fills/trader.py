@@ -24,6 +24,7 @@ from assets.fills.settled import (
     out_of_reach,
     spare,
     tighten,
+    tilt,
     worth_at,
 )
 from assets.fills.wire import (
@@ -113,7 +114,8 @@ def amend(row: Any, ts: Int, prediction: float, room: Room) -> None:
             calm(ASK, room)
     blind = np.isnan(prediction) or ts - row.ts > rules.max_gap
     state.ts, state.prediction, state.bid, state.ask = ts, 0.0 if blind else prediction, row.bid, row.ask
-    state.pull = 0.0 if policy.style == TAKE else policy.level_weight * 0.5 * (row.bid + row.ask)
+    state.tilt = tilt(room)
+    state.pull = 0.0 if policy.style == TAKE else policy.level_weight * 0.5 * (row.bid + row.ask) - state.tilt
     quoted = 0 <= row.bid < row.ask < room.ladder.shape[1]
     if not state.stopped:
         if ts >= rules.flatten_ns:
@@ -195,7 +197,7 @@ def _take(room: Room) -> None:
         if sign * held > 0 and policy.prediction_weight * sign * state.prediction < policy.threshold - policy.hysteresis:
             wanted = 0
     for sign in (1, -1):
-        taken = score(policy, sign, state.prediction, half, 0, 0)
+        taken = score(policy, sign, lean, half, 0, 0)
         if taken > policy.threshold:
             wanted, value = sign * position_limit(state.ts, room), taken
     if wanted != held:
@@ -229,8 +231,9 @@ def _quote(side: Int, room: Room) -> None:
                 _withdraw(o, SCORE, np.nan, room)
                 leaving += 1
 
-    if ours == 0 and out_of_reach(sign, bid, ask, state.prediction, policy):
-        tighten(side, score(policy, sign, 0.0, dearest(bid, ask, policy.level_weight), 0, 0) - sign * state.pull, np.inf, room)
+    if ours == 0 and out_of_reach(sign, bid, ask, policy.prediction_weight * state.prediction - state.tilt, policy):
+        highest = score(policy, sign, -state.tilt, dearest(bid, ask, policy.level_weight), 0, 0) - sign * state.pull
+        tighten(side, highest, np.inf, room)
         return
 
     best, worst = -1, -1

@@ -21,7 +21,7 @@ SCORE, LIMIT, FLATTEN, CLOSE, GAP = range(5)
 RESTING, DONE, REJECTED, CANCELLED, TOO_LATE, IN_FLIGHT = range(6)
 """State of an order, and answer to a request; the first five in the order of the names in `simulate.py`."""
 
-TAKEN_ON, OWN_ORDER, POST_ONLY, POSITION, MESSAGE_RATE, ORDER_TO_TRADE, CLOSED = range(7)
+TAKEN_ON, OWN_ORDER, POST_ONLY, POSITION, MESSAGE_RATE, ORDER_TO_TRADE, CLOSED, LOSS, ENDING = range(9)
 """Why a new order is rejected; the first is not."""
 
 NEVER: Final = np.iinfo(np.int64).max
@@ -53,7 +53,7 @@ STATE: Final = np.dtype(
             i8="position cash known_position known_cash known_contracts volume orders sent arrived heard fills fills_heard "
             "contracts cancelled"
         ).descr,
-        *_record(i8="stopped full ts bid ask lives open newest", f8="prediction pull least most").descr,
+        *_record(i8="stopped full ts bid ask lives open newest", f8="prediction tilt pull least most").descr,
         ("count", "i8", 2),
         ("resting", "i8", (2, MOST_ORDERS)),
         ("front", "i8", 2),
@@ -75,10 +75,10 @@ has been written and read.
 resting: our resting orders a side, best price first, then the earlier; front, back: `exchange.reach` of the first and the last of
 them, 0 where there is none; live: our orders that are open as far as we know, oldest first; newest: the greatest priority that an
 order of ours had. Of the decision being made: its time, touch and prediction, our order at each level of a side (-1: none) and the
-scores of a side's levels; pull: what the mid adds to them. settled, by side: the decision would be made again while the touch stays and
-prediction and mid lean between low and high (`settled.py`), least and most being the closer ones of both sides; room, highest, lowest:
-whether a side may send (0), may change orders (1) or neither (2), and without what leans the highest score without an order and the
-lowest with one."""
+scores of a side's levels; tilt: what the position takes from those of the bid; pull: what the mid adds to them, less the tilt.
+settled, by side: the decision would be made again while the touch stays and prediction, position and mid lean between low and high
+(`settled.py`), least and most being the closer ones of both sides; room, highest, lowest: whether a side may send (0), may change
+orders (1) or neither (2), and without what leans the highest score without an order and the lowest with one."""
 
 SLOT_BITS: Final = 27
 SLOTS: Final = 1 << 13
@@ -89,8 +89,8 @@ RULES: Final = np.dtype(
         *_record(
             i8="base tick_value maker_fee taker_fee loss_limit order_size post_only flatten_ns close_ns queue "
             "max_position busy_position allowed_position allowed_busy_position high_volume busy_ns "
-            "max_gap messages_per_second order_to_trade_free timeless from_behind",
-            f8="queue_exponent order_to_trade",
+            "allowed_loss allowed_until max_gap messages_per_second order_to_trade_free timeless from_behind",
+            f8="queue_exponent order_to_trade skew",
         ).descr,
         *((f"{leg}_delay", "i8", (SLOTS, 2)) for leg in ("feed", "order", "cancel", "response")),
     ]
@@ -98,7 +98,8 @@ RULES: Final = np.dtype(
 """What the venue, the broker and the desk lay down, one record; money in 1e-9 of the currency, times in
 nanoseconds. base: ticks that px = 0 stands for. From flatten_ns on the position is closed and nothing is quoted.
 max_position is what our own code holds, allowed_position what the check before the exchange lets pass; both are the
-busy ones from busy_ns on, when the session has traded high_volume contracts. max_gap: silence of the feed that we bear.
+busy ones from busy_ns on, when the session has traded high_volume contracts. loss_limit and flatten_ns are our own code's, allowed_loss
+and allowed_until the check's. skew: ticks that a score loses for each contract held on its side. max_gap: silence of the feed that we bear.
 timeless: none of these rules makes a decision another one by time alone. from_behind: while as many contracts stand at a price as stood
 ahead of us, none of these has left: what leaves is taken to have stood behind us.
 queue, queue_exponent: how the place in a queue is estimated where it is not known (`queues.py`). The delays by the

@@ -130,6 +130,7 @@ class Wire:
         session = make_session(self.tape, np.empty(0, np.int64), np.empty(0), Hours())
         trading = Trading(latency_ms=latency_ms, max_position=max_position)
         self.rules = make_rules(MARKET, trading, session, post_only=post_only)
+        self.rules["allowed_until"] = session.window.close_ns
         self.state = np.zeros(1, wire.STATE)
         self.room = wire.Room(
             wire.make_ladder(self.tape.width),

@@ -75,6 +75,35 @@ def test_without_our_own_check_the_exchange_still_holds_the_position(hand, polic
     assert (replayer.requests["refusal"] == wire.POSITION).any()
 
 
+def test_after_a_loss_the_exchange_takes_only_what_takes_the_position_down(hand, quiet):
+    """Long two at 100 and 99; when everything falls by ten ticks the check, whose limit is forty, lets one sell and nobody buy."""
+    stream = quiet.trade(30, SELL, 99, unseen=12)
+    for order in [*range(1, 11), *range(101, 111)]:
+        stream.cancel(50, order)
+    stream.add(50, BUY, 89, 5, 900).add(50, SELL, 91, 5, 901)
+    market = hand.Wire(stream, max_position=5)
+    market.rules["allowed_loss"] = 15 * 10**9
+    market.send(0, BUY, 100)
+    market.send(0, BUY, 99)
+    market.run(45)
+    assert market.position == 2
+    market.send(60, BUY, 80)
+    market.send(61, SELL, 95, 2)
+    market.send(62, SELL, 96)
+    market.run(100)
+    assert refusals(market)[2:] == [wire.LOSS, 0, wire.LOSS]
+
+
+def test_at_the_end_the_exchange_takes_only_what_takes_the_position_down(hand, quiet):
+    market = hand.Wire(quiet.trade(30, SELL, 100, unseen=6), max_position=5)
+    market.rules["allowed_until"] = hand.open + 60 * MS
+    for at, side, px in ((0, BUY, 100), (39.9, BUY, 90), (40, BUY, 89), (41, SELL, 110), (42, SELL, 111)):
+        market.send(at, side, px)
+    market.run(100)
+    assert market.position == 1
+    assert refusals(market) == [0, 0, wire.ENDING, 0, wire.ENDING]
+
+
 def test_our_own_check_leaves_the_exchange_nothing_to_refuse(hand, quiet):
     made = trade(hand, quiet.trade(300, SELL, 100, unseen=60), *((at, 0.0) for at in range(100, 2000, 50)))
     assert made.fills.height > 0

@@ -62,6 +62,15 @@ def test_below_the_threshold_the_order_is_cancelled(trade, hand):
     assert made.orders["answer"].to_list() == ["resting", "cancelled"]
 
 
+def test_what_is_held_weighs_on_the_side_that_would_add_to_it(trade, hand):
+    """Long one from 220 ms on: with a skew of two ticks a prediction of two does not ask for a second, and one of a fifth sells."""
+    stream, near = hand.quiet_market(ask=101).trade(200, SELL, 100, unseen=6), FOLLOW._replace(level_weight=-1.0)
+    steps = ((100, 2.0), (230, 2.0), (300, 0.2))
+    blind, skewed = (trade(stream, *steps, max_position=5, policy=near, skew=skew) for skew in (0.0, 2.0))
+    assert sent(blind, hand)[:2] == [(100, BUY, 100), (230, BUY, 100)]
+    assert sent(skewed, hand)[:2] == [(100, BUY, 100), (300, SELL, 101)]
+
+
 def test_within_the_hysteresis_the_order_stays(trade, hand):
     calm = FOLLOW._replace(hysteresis=0.5)
     assert sent(trade(hand.quiet_market(ask=101), (100, 3.0), (300, 0.8), policy=calm), hand, "cancel")[:1] != [(300, BUY, 100)]

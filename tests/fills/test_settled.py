@@ -74,7 +74,7 @@ WIRES: Final = st.one_of(
     style=st.integers(0, 2),
     loss_limit=st.integers(1, 50),
     queue=st.sampled_from(QUEUES),
-    sizes=st.sampled_from([{"max_position": 2}, {"max_position": 12, "order_size": 4}]),
+    sizes=st.sampled_from([{"max_position": 2}, {"max_position": 12, "order_size": 4}, {"max_position": 5, "skew": 0.3}]),
     wire_of=WIRES,
 )
 def test_decisions_passed_over_would_have_come_to_nothing(
