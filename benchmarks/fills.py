@@ -2,9 +2,10 @@
 
 One session of the simulated exchange, as an aggregated feed shows it, and everything that is compared is measured in this one run:
 least of several repeats, in one process, on memory that has been touched. The touch policy is hftbacktest's own kind (`peers_fills.py`),
-with the same delay, the same limit, the same queue (risk-averse) and a decision at each event. Whether the exchanges are the same is a
-line of the table, not a belief: hftbacktest's own requests are sent into ours, and the fills compared. The fills of the two policies
-differ by a few in a hundred: hftbacktest refuses to cancel an order of which it has not heard (docs/fidelity.md).
+with the same delay, the same limit, the same queue (risk-averse) and a decision at each event; so is the bare loop, which keeps nothing
+but counts. A loop without delays, which does another task, stands beside it for what the rows alone cost. Whether the exchanges are the
+same is a line of the table, not a belief: hftbacktest's own requests are sent into ours, and the fills compared. The fills of the two
+policies differ by a few in a hundred: hftbacktest refuses to cancel an order of which it has not heard (docs/fidelity.md).
 """
 
 import pickle
@@ -33,7 +34,7 @@ from assets.fills.tape import Tape
 from assets.fills.tape import aggregated as forgotten
 from assets.fills.tune import RANGES
 from assets.fills.wire import FILL, IN_FLIGHT, NEW, ORDER, REQUEST, STATE, Room, make_ladder
-from benchmarks.peers_fills import CLOSE_NS, MARKET, OPEN_NS, Events, Played, aggregated, bare, play, session_tape
+from benchmarks.peers_fills import CLOSE_NS, MARKET, OPEN_NS, Events, Played, aggregated, bare, instant, play, session_tape
 from benchmarks.table import Line, close
 
 RECORDS: Final = 2_000_000
@@ -91,7 +92,9 @@ def _touch(events: Events, tape: Tape, session: Session) -> tuple[list[Line], fl
     replayer, rules = Replayer(), _rules(session)
     ours = _least(lambda: replayer.run(session, AT_TOUCH, rules))
     played = [play(events, tape.width, "ROI vector", delay_ns=TRADING.latency_ns, limit=LIMIT) for _ in range(1 + REPEATS)][1:]
-    peer, limit = min(run.seconds for run in played), _least(bare(events, tape.width))
+    peer = min(run.seconds for run in played)
+    loop = bare(events, tape.width, delay_ns=TRADING.latency_ns, limit=LIMIT)
+    limit, least, done = _least(loop), _least(instant(events, tape.width)), loop()
     n = len(tape.rows)
     mine, theirs, resent = (
         _told(replayer.fills),
@@ -100,7 +103,16 @@ def _touch(events: Events, tape: Tape, session: Session) -> tuple[list[Line], fl
     )
     return [
         Line("the touch policy, decision at each event, beside hftbacktest", _rate(n, ours), _rate(n, peer), peer / ours, PEER_TARGET),
-        Line("the same beside a bare replay loop", _rate(n, ours), _rate(n, limit), limit / ours, BARE_TARGET),
+        Line(
+            "the same beside a bare replay loop: delays and limit, nothing kept", _rate(n, ours), _rate(n, limit), limit / ours, BARE_TARGET
+        ),
+        Line("the same beside a loop whose order moves with the touch at once", _rate(n, ours), _rate(n, least), least / ours),
+        Line(
+            "fills and requests, beside the bare replay loop's",
+            f"{len(mine):,}, {len(replayer.requests):,}",
+            f"{done.fills:,}, {done.requests:,}",
+            min(len(mine), done.fills) / max(len(mine), done.fills),
+        ),
         Line(
             "fills of hftbacktest's orders in our exchange, in both of all",
             f"{len(resent):,}",

@@ -181,22 +181,135 @@ def _quote(run: Any, limit: int, fills: np.ndarray, log: np.ndarray) -> tuple[in
 # The limit --------------------------------------------------------------------------------------
 
 
-def bare(events: Events, width: int) -> Callable[[], int]:
-    """A replay loop that can do no less: levels, the touch, one order a side moved with it at once and its place in the queue.
+class Done(NamedTuple):
+    """What a bare loop has to show."""
 
-    No delays, no account, no log: what any simulator of this policy adds its own work to. Returns the contracts filled.
+    fills: int
+    requests: int
+
+
+def bare(events: Events, width: int, *, delay_ns: int, limit: int) -> Callable[[], Done]:
+    """A replay loop that can do no less for the same task: the touch policy with its delays, its limit and its place in the queue.
+
+    No account but the position, no log, no fees, no rules of an exchange: what any simulator adds its own work to.
     """
-    ladder = np.zeros((2, width), np.int32)
+    ladder, sides = np.zeros((2, width), np.int32), np.zeros(2, SIDE)
 
-    def run() -> int:
+    def run() -> Done:
         ladder[:] = 0
-        return int(_bare(*events, ladder))
+        return Done(*_bare(*events, ladder, sides, delay_ns, limit))
 
     return run
 
 
+def instant(events: Events, width: int) -> Callable[[], int]:
+    """The same without delays and limit: the order is wherever the touch is. Returns the contracts filled."""
+    ladder = np.zeros((2, width), np.int32)
+
+    def run() -> int:
+        ladder[:] = 0
+        return int(_instant(*events, ladder))
+
+    return run
+
+
+SIDE: Final = np.dtype([(name, "i8") for name in ("at", "rests", "ahead", "leaving", "filled", "arrives", "leaves", "heard")])
+"""Our order of a side: its price (-1: none), where it rests (beyond every price: nowhere), contracts ahead, whether a cancel is under way
+and whether it was filled; when it arrives, when its cancel does, and when its end is known."""
+
+_NEVER: Final = np.iinfo(np.int64).max
+
+
 @njit
-def _bare(ts: np.ndarray, trade: np.ndarray, side: np.ndarray, px: np.ndarray, size: np.ndarray, ladder: np.ndarray) -> int:
+def _bare(
+    ts: np.ndarray,
+    trade: np.ndarray,
+    side: np.ndarray,
+    px: np.ndarray,
+    size: np.ndarray,
+    ladder: np.ndarray,
+    sides: Any,
+    delay: int,
+    limit: int,
+) -> tuple[int, int]:
+    width = ladder.shape[1]
+    touch, seen = np.array([-1, width]), np.array([-1, width])
+    for s in range(2):
+        sides[s].at, sides[s].rests, sides[s].leaving, sides[s].filled = -1, -1 if s == BID else width, 0, 0
+        sides[s].arrives = sides[s].leaves = sides[s].heard = _NEVER
+    held, due, news, fills, sent = 0, _NEVER, _NEVER, 0, 0
+    for i in range(len(ts)):
+        now = ts[i]
+        if due < now:
+            for s in range(2):
+                order = sides[s]
+                if order.arrives < now:
+                    if order.at >= touch[ASK] if s == BID else order.at <= touch[BID]:
+                        order.heard, order.leaves = order.arrives + delay, _NEVER  # it would take: refused
+                    else:
+                        order.rests, order.ahead = order.at, ladder[s, order.at]
+                    order.arrives = _NEVER
+                if order.leaves < now:
+                    order.rests, order.heard, order.leaves = -1 if s == BID else width, order.leaves + delay, _NEVER
+            due, news = _due(sides)
+        s, p = side[i], px[i]
+        gone = -1  # the side whose order is filled
+        if trade[i]:
+            order = sides[s]
+            if p <= order.rests if s == BID else p >= order.rests:
+                order.ahead -= size[i] if p == order.rests else order.ahead + 1
+                gone = s if order.ahead < 0 else -1
+        else:
+            ladder[s, p] = size[i]
+            if s == BID:
+                if size[i] > 0 and p > touch[BID]:
+                    touch[BID] = p
+                while touch[BID] >= 0 and ladder[BID, touch[BID]] == 0:
+                    touch[BID] -= 1
+                gone = ASK if size[i] > 0 and p >= sides[ASK].rests else -1
+            else:
+                if size[i] > 0 and p < touch[ASK]:
+                    touch[ASK] = p
+                while touch[ASK] < width and ladder[ASK, touch[ASK]] == 0:
+                    touch[ASK] += 1
+                gone = BID if size[i] > 0 and p <= sides[BID].rests else -1
+            if sides[s].rests == p:
+                sides[s].ahead = min(sides[s].ahead, size[i])
+        if gone >= 0:
+            order = sides[gone]
+            fills += 1
+            order.rests, order.heard, order.leaves, order.filled = -1 if gone == BID else width, now + delay, _NEVER, 1
+            due, news = _due(sides)
+        if news <= now or touch[BID] != seen[BID] or touch[ASK] != seen[ASK]:
+            for s in range(2):
+                order = sides[s]
+                if order.heard <= now:
+                    held += order.filled * (1 if s == BID else -1)
+                    order.heard, order.at, order.leaving, order.filled = _NEVER, -1, 0, 0
+            if 0 <= touch[BID] < touch[ASK] < width:
+                seen[:] = touch
+                for s in range(2):
+                    order = sides[s]
+                    if order.at < 0 and held * (1 if s == BID else -1) + 1 <= limit:
+                        order.at, order.arrives = touch[s], now + delay
+                        sent += 1
+                    elif order.at >= 0 and order.at != touch[s] and not order.leaving:
+                        order.leaving = 1
+                        order.leaves = now + delay if order.heard == _NEVER else _NEVER
+                        sent += 1
+            due, news = _due(sides)
+    return fills, sent
+
+
+@njit
+def _due(sides: Any) -> tuple[int, int]:
+    """When the next of our messages arrives, and when the next end of an order is known."""
+    bid, ask = sides[BID], sides[ASK]
+    return min(bid.arrives, bid.leaves, ask.arrives, ask.leaves), min(bid.heard, ask.heard)
+
+
+@njit
+def _instant(ts: np.ndarray, trade: np.ndarray, side: np.ndarray, px: np.ndarray, size: np.ndarray, ladder: np.ndarray) -> int:
     width = ladder.shape[1]
     touch, at, ahead = np.array([-1, width]), np.array([-1, -1]), np.zeros(2, np.int64)
     filled = 0
