@@ -95,7 +95,9 @@ def test_two_shares_from_files_are_a_desk_of_their_own(shared_data: Path, tmp_pa
     for old, new in (
         ("../../shared/data/equities", str(shared_data / "equities")),
         ("../var/equities", "var"),
+        ("first_session = 2013-10-07", "first_session = 2013-10-08"),
         ("last_session = 2013-10-11", "last_session = 2013-10-10"),
+        ("training_sessions = 3", "training_sessions = 2"),
         ("tuning_trials = 24", "tuning_trials = 2"),
     ):
         assert old in text
