@@ -26,6 +26,7 @@ import numpy as np
 from assets.books.codes import BID
 from assets.calendar import Window
 from assets.desk import Trading
+from assets.fills.backends import open_backend
 from assets.fills.exchange import advance
 from assets.fills.policy import TOUCH, Policy
 from assets.fills.replay import Replayer, Session, make_rules, make_session
@@ -177,18 +178,20 @@ def _read(path: Path) -> Tape:
 
 
 def _many(path: Path, peer: float) -> Line:
-    """64 settings as a search draws them, spread over two cores, beside as many runs of the peer: one is measured, each costs the same.
+    """64 settings as a search draws and replays them, a session on each of two cores, beside as many runs of the peer: one is measured,
+    each costs the same.
 
     Ours have their daily loss limit, as in a search: who has reached it is over.
     """
     draw = np.random.default_rng(0)
     drawn: list[dict[str, Any]] = [{name: draw.uniform(*bounds) for name, bounds in RANGES.items()} for _ in range(SETTINGS_AT_ONCE)]
     policies = [Policy(**settings) for settings in drawn]
-    with ProcessPoolExecutor(2, mp_context=get_context("spawn"), initializer=_predicted, initargs=(path,)) as pool:
-        ours = _least(lambda: list(pool.map(_replay_one, [path] * SETTINGS_AT_ONCE, policies)))
-    total, rows = SETTINGS_AT_ONCE * peer / 2, SETTINGS_AT_ONCE * len(_read(path).rows)
+    session, rules, _ = _predicted(path)
+    with open_backend("processes", [(session, rules)] * 2, 2) as replays:
+        ours = _least(lambda: replays(policies))
+    total, rows = SETTINGS_AT_ONCE * peer, 2 * SETTINGS_AT_ONCE * len(session.tape.rows)
     return Line(
-        f"{SETTINGS_AT_ONCE} settings of the scores beside {SETTINGS_AT_ONCE} runs of hftbacktest's touch policy, two cores",
+        f"{SETTINGS_AT_ONCE} settings of the scores beside as many runs of hftbacktest's touch policy, two sessions on two cores",
         _rate(rows, ours),
         _rate(rows, total),
         total / ours,
@@ -201,11 +204,6 @@ def _predicted(path: Path) -> tuple[Session, np.ndarray, Replayer]:
     """In a process of the pool: the session with predictions, its rules, and memory to replay it in."""
     session = _session(_read(path), zeros=False)
     return session, make_rules(MARKET, TRADING, session), Replayer()
-
-
-def _replay_one(path: Path, policy: Policy) -> None:
-    session, rules, replayer = _predicted(path)
-    replayer.run(session, policy, rules)
 
 
 def _memory(path: Path) -> Line:

@@ -22,8 +22,8 @@ from assets.fills.exchange import advance, expire, exposed, next_arrival, reach,
 from assets.fills.policy import Policy
 from assets.fills.queues import QUEUES
 from assets.fills.rows import ADDED, CLEARED, FILLED, REMOVED, TRADED, UNKNOWN
-from assets.fills.settled import idle, minds_queues, settled, stands, watch
-from assets.fills.stretches import STRETCH, Stretches, jump, nothing_out, over, passes, tell
+from assets.fills.settled import idle, idles, minds_queues, nothing_out, settled, stands, watch
+from assets.fills.stretches import STRETCH, Stretches, jump, over, passes, tell
 from assets.fills.tape import Tape, last_double_mid
 from assets.fills.trader import amend, listen, next_news
 from assets.fills.wire import ALARM, FILL, NEVER, ORDER, REQUEST, RULES, STANDS, STATE, Room, delayed, kernel, make_ladder, part
@@ -66,7 +66,7 @@ def _run(rows: np.ndarray, ts: np.ndarray, signal: np.ndarray, seen: np.ndarray,
 def _decide_each(rows: np.ndarray, r: Int, ts: np.ndarray, signal: np.ndarray, seen: np.ndarray, room: Room) -> Int:
     """Go through some decisions, with rows before r done; return the next row."""
     watched, mattered = minds_queues(room.policy), False
-    i = _next(0, rows, ts, signal, seen, room)
+    i, r = _next(0, rows, r, ts, signal, seen, room)
     until, hearing = _due(room)
     while i < len(ts):
         happened = ts[i] >= until
@@ -93,17 +93,23 @@ def _decide_each(rows: np.ndarray, r: Int, ts: np.ndarray, signal: np.ndarray, s
             happened = True
         i += 1
         if happened:
-            i = _next(i, rows, ts, signal, seen, room)
+            i, r = _next(i, rows, r, ts, signal, seen, room)
             until, hearing = _due(room)
     return r
 
 
 @part
-def _next(i: Int, rows: np.ndarray, ts: np.ndarray, signal: np.ndarray, seen: np.ndarray, room: Room) -> Int:
-    """The first decision from i on that may come to something; the market is caught up with there."""
-    while i < len(ts) and seen[i] > 0 and idle(rows[seen[i] - 1], ts[i], signal[i], room):
+def _next(i: Int, rows: np.ndarray, r: Int, ts: np.ndarray, signal: np.ndarray, seen: np.ndarray, room: Room) -> tuple[Int, Int]:
+    """The first decision from i on that may come to something, and the next row; where some come to nothing, nothing of ours is out."""
+    first = i
+    while idles(room) and i < len(ts) and seen[i] > 0 and idle(rows[seen[i] - 1], ts[i], signal[i], room):
         i += 1
-    return i
+    if first < i < len(ts):
+        room.state.settled[:] = 0  # what the queues have become was not watched
+        while r < seen[i]:
+            stand(rows[r], room.ladder)
+            r += 1
+    return i, r
 
 
 @part

@@ -185,15 +185,25 @@ def mind(side: Int, o: Int, room: Room) -> None:
 
 
 @part
+def nothing_out(room: Room) -> bool:
+    """Whether nothing of ours is open, under way or unheard."""
+    state = room.state
+    return state.lives == 0 and state.heard == state.sent and state.fills_heard == state.fills
+
+
+@part
+def idles(room: Room) -> bool:
+    """Whether decisions may come to nothing whatever queues there are."""
+    return nothing_out(room) and not room.state.stopped and room.policy.style == SCORES and room.policy.ahead_weight <= 0
+
+
+@part
 def idle(row: Any, ts: Int, prediction: float, room: Room) -> bool:
-    """Whether a decision comes to nothing whatever queues there are: nothing of ours open, under way or unheard, and nothing to quote."""
-    state, rules, policy = room.state, room.rules, room.policy
-    if state.lives > 0 or state.heard < state.sent or state.fills_heard < state.fills or state.stopped or policy.style != SCORES:
-        return False
-    if ts >= rules.flatten_ns or worth_at(row, room) <= -rules.loss_limit:
-        return False
+    """Whether a decision, while `idles`, does so: no level of either side could pass the threshold, not even with an empty queue."""
+    rules, policy = room.rules, room.policy
     lean = policy.prediction_weight * prediction - tilt(room)
-    return out_of_reach(1, row.bid, row.ask, lean, policy) and out_of_reach(-1, row.bid, row.ask, lean, policy)
+    reach = abs(lean) + policy.level_weight * dearest(row.bid, row.ask, policy.level_weight)
+    return reach <= policy.threshold and ts < rules.flatten_ns and worth_at(row, room) > -rules.loss_limit
 
 
 @part

@@ -103,13 +103,6 @@ def _note(rows: np.ndarray, ladder: np.ndarray, begins: np.ndarray, changes: np.
 
 
 @part
-def nothing_out(room: Room) -> bool:
-    """Whether nothing of ours is open, under way or unheard."""
-    state = room.state
-    return state.lives == 0 and state.heard == state.sent and state.fills_heard == state.fills
-
-
-@part
 def over(room: Room) -> bool:
     """Whether a replay with nothing out sends nothing any more: it was stopped, and is flat."""
     return room.state.stopped != 0 and room.state.known_position == 0
