@@ -41,7 +41,7 @@ def stands(room: Room) -> bool:
 
 @part
 def leaning(prediction: float, room: Room) -> float:
-    """What of a score every level of the bid has in common, and of the ask with the opposite sign: prediction, position and mid."""
+    """What of a score every level of the bid has in common, and of the ask with the opposite sign: prediction and mid."""
     return room.policy.prediction_weight * prediction + room.state.pull
 
 

@@ -115,7 +115,7 @@ def amend(row: Any, ts: Int, prediction: float, room: Room) -> None:
     blind = np.isnan(prediction) or ts - row.ts > rules.max_gap
     state.ts, state.prediction, state.bid, state.ask = ts, 0.0 if blind else prediction, row.bid, row.ask
     state.tilt = tilt(room)
-    state.pull = 0.0 if policy.style == TAKE else policy.level_weight * 0.5 * (row.bid + row.ask) - state.tilt
+    state.pull = 0.0 if policy.style == TAKE else policy.level_weight * 0.5 * (row.bid + row.ask)
     quoted = 0 <= row.bid < row.ask < room.ladder.shape[1]
     if not state.stopped:
         if ts >= rules.flatten_ns:

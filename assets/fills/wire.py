@@ -75,8 +75,8 @@ has been written and read.
 resting: our resting orders a side, best price first, then the earlier; front, back: `exchange.reach` of the first and the last of
 them, 0 where there is none; live: our orders that are open as far as we know, oldest first; newest: the greatest priority that an
 order of ours had. Of the decision being made: its time, touch and prediction, our order at each level of a side (-1: none) and the
-scores of a side's levels; tilt: what the position takes from those of the bid; pull: what the mid adds to them, less the tilt.
-settled, by side: the decision would be made again while the touch stays and prediction, position and mid lean between low and high
+scores of a side's levels; tilt: what the position takes from those of the bid; pull: what the mid adds to them.
+settled, by side: the decision would be made again while the touch and our position stay and prediction and mid lean between low and high
 (`settled.py`), least and most being the closer ones of both sides; room, highest, lowest: whether a side may send (0), may change
 orders (1) or neither (2), and without what leans the highest score without an order and the lowest with one."""
 

@@ -31,12 +31,12 @@ def session(hand):
     return make_session(tape, ts, np.where((np.arange(len(ts)) // STRETCH) == 1, 5.0, 0.0), hand.hours)
 
 
-def room_of(hand, session, policy=ASIDE, **state):
+def room_of(hand, session, policy=ASIDE, skew=0.0, **state):
     record = np.zeros(1, wire.STATE)
     for name, value in state.items():
         record[name] = value
     logs = [np.zeros(8, kind) for kind in (wire.ORDER, wire.REQUEST, wire.FILL)]
-    rules = make_rules(hand.market, Trading(), session)
+    rules = make_rules(hand.market, Trading(skew=skew), session)
     return wire.Room(wire.make_ladder(session.tape.width), *logs, record[0], rules[0], policy.record[0])
 
 
@@ -64,6 +64,11 @@ def test_a_signal_above_the_threshold_holds_up_its_stretch_alone(hand, session):
 @pytest.mark.parametrize("state", [{"stopped": 1}, {"known_cash": -(10**18)}, {"known_position": 20, "known_cash": -20 * 200 * 10**9}])
 def test_nothing_passes_for_who_must_flatten(hand, session, state):
     assert not any(passed(hand, session, **state))
+
+
+def test_a_position_with_skew_holds_up_all_stretches_but_the_one_whose_signal_makes_up_for_it(hand, session):
+    came = passed(hand, session, Policy(threshold=4.0, level_weight=0.0), skew=5.0, known_position=1)
+    assert [b for b, each in enumerate(came) if each] == [1]
 
 
 def test_nothing_passes_once_positions_are_closed(hand, session):
