@@ -9,11 +9,14 @@ import hashlib
 import os
 from pathlib import Path
 
+_MARKS = (b"numba", b"@kernel", b"@part", b"def _step(")
+"""numba itself, the floors' own decorators, and the formula of an indicator, which is compiled where its class is made."""
+
 
 def kernel_cache(folder: Path = Path(__file__).parent) -> str:
-    """Where the compiled kernels of the sources below a folder are kept; a floor's own decorator is called `kernel`."""
+    """Where the compiled kernels of the sources below a folder are kept; what is compiled is told by `_MARKS`."""
     texts = [path.read_bytes() for path in sorted(folder.rglob("*.py"))]
-    compiled = [text for text in texts if b"numba" in text or b"@kernel" in text]
+    compiled = [text for text in texts if any(mark in text for mark in _MARKS)]
     fingerprint = hashlib.sha256(b"\0".join(compiled)).hexdigest()[:16]
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     return str(cache / "tickline" / "kernels" / fingerprint)

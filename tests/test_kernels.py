@@ -7,7 +7,8 @@ import pytest
 import assets
 
 SOURCES = sorted(Path(assets.__file__).parent.rglob("*.py"))
-COMPILED = [path for path in SOURCES if "@kernel" in path.read_text() or "@njit" in path.read_text()]
+MARKS = ("@kernel", "@part", "@njit", "def _step(")
+COMPILED = [path for path in SOURCES if any(mark in path.read_text() for mark in MARKS)]
 
 
 @pytest.mark.parametrize("path", COMPILED, ids=lambda path: f"{path.parent.name}-{path.stem}")
