@@ -260,19 +260,9 @@ def _bare(
                 order.ahead -= size[i] if p == order.rests else order.ahead + 1
                 gone = s if order.ahead < 0 else -1
         else:
-            ladder[s, p] = size[i]
-            if s == BID:
-                if size[i] > 0 and p > touch[BID]:
-                    touch[BID] = p
-                while touch[BID] >= 0 and ladder[BID, touch[BID]] == 0:
-                    touch[BID] -= 1
-                gone = ASK if size[i] > 0 and p >= sides[ASK].rests else -1
-            else:
-                if size[i] > 0 and p < touch[ASK]:
-                    touch[ASK] = p
-                while touch[ASK] < width and ladder[ASK, touch[ASK]] == 0:
-                    touch[ASK] += 1
-                gone = BID if size[i] > 0 and p <= sides[BID].rests else -1
+            _show(s, p, size[i], ladder, touch)
+            if size[i] > 0 and (p >= sides[ASK].rests if s == BID else p <= sides[BID].rests):
+                gone = 1 - s
             if sides[s].rests == p:
                 sides[s].ahead = min(sides[s].ahead, size[i])
         if gone >= 0:
@@ -302,6 +292,22 @@ def _bare(
 
 
 @njit
+def _show(side: int, px: int, size: int, ladder: np.ndarray, touch: np.ndarray) -> None:
+    """A level's new size, and the touch after it."""
+    ladder[side, px] = size
+    if side == BID:
+        if size > 0 and px > touch[BID]:
+            touch[BID] = px
+        while touch[BID] >= 0 and ladder[BID, touch[BID]] == 0:
+            touch[BID] -= 1
+    else:
+        if size > 0 and px < touch[ASK]:
+            touch[ASK] = px
+        while touch[ASK] < ladder.shape[1] and ladder[ASK, touch[ASK]] == 0:
+            touch[ASK] += 1
+
+
+@njit
 def _due(sides: Any) -> tuple[int, int]:
     """When the next of our messages arrives, and when the next end of an order is known."""
     bid, ask = sides[BID], sides[ASK]
@@ -322,17 +328,7 @@ def _instant(ts: np.ndarray, trade: np.ndarray, side: np.ndarray, px: np.ndarray
                     filled += 1
                     ahead[s] = ladder[s, p]
             continue
-        ladder[s, p] = size[i]
-        if s == BID:
-            if size[i] > 0 and p > touch[BID]:
-                touch[BID] = p
-            while touch[BID] >= 0 and ladder[BID, touch[BID]] == 0:
-                touch[BID] -= 1
-        else:
-            if size[i] > 0 and p < touch[ASK]:
-                touch[ASK] = p
-            while touch[ASK] < width and ladder[ASK, touch[ASK]] == 0:
-                touch[ASK] += 1
+        _show(s, p, size[i], ladder, touch)
         if at[s] == p:
             ahead[s] = min(ahead[s], size[i])
         if at[s] != touch[s]:

@@ -6,14 +6,14 @@ and period; the fingerprint of `curve_model` says that the sessions are still th
 """
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import polars as pl
 
 from assets.calendar import Calendar
 from assets.curves.champion import traded
-from assets.curves.kept import kept_sets, restricted
+from assets.curves.kept import kept_indicators, kept_sets, restricted
 from assets.curves.rivals import CHAMPION, CURVES
 from assets.curves.statistics import CurvesError, add
 from assets.curves.training import Forecast, Training
@@ -31,7 +31,7 @@ def read_training(desk: Desk, lake: Lake, period: dt.date) -> Training:
         CurvesError: sessions of the window have no `curve_statistics`; the message names them.
         LakeError: a partition is damaged.
     """
-    return read_trainings(desk, lake, period)[ALL]
+    return _trainings(desk, lake, period, {ALL: kept_indicators(desk, lake, period)})[ALL]
 
 
 def read_trainings(desk: Desk, lake: Lake, period: dt.date) -> dict[str, Training]:
@@ -41,6 +41,10 @@ def read_trainings(desk: Desk, lake: Lake, period: dt.date) -> dict[str, Trainin
         CurvesError: sessions of the window have no `curve_statistics`; the message names them.
         LakeError: a partition is damaged.
     """
+    return _trainings(desk, lake, period, kept_sets(desk, lake, period))
+
+
+def _trainings(desk: Desk, lake: Lake, period: dt.date, sets: Mapping[str, Sequence[Indicator]]) -> dict[str, Training]:
     market = desk.traded
     sums = read_window(lake, market, Calendar(desk).training_sessions(period))
 
@@ -52,7 +56,7 @@ def read_trainings(desk: Desk, lake: Lake, period: dt.date) -> dict[str, Trainin
 
         return Training(restricted(sums, desk, chosen), read, chosen, desk.horizon_ns)
 
-    return {name: training(chosen) for name, chosen in kept_sets(desk, lake, period).items()}
+    return {name: training(chosen) for name, chosen in sets.items()}
 
 
 def model_of(desk: Desk, lake: Lake, period: dt.date) -> str:

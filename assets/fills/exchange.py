@@ -24,7 +24,7 @@ from assets.books.codes import ASK, BID, Int
 from assets.desk import NS
 from assets.fills.queues import after_cancel
 from assets.fills.rows import ADDED, CLEARED, FILLED, LAST, REMOVED, UNKNOWN
-from assets.fills.settled import mind, minds_queues
+from assets.fills.settled import mind, minds_queues, worth
 from assets.fills.wire import (
     ALARM,
     CANCEL,
@@ -288,8 +288,7 @@ def refused(k: Int, bid: Int, ask: Int, room: Room) -> Int:
         return ORDER_TO_TRADE
     if request.ts_arrival >= rules.allowed_until:
         return ENDING
-    worth = state.cash + state.position * (bid + ask + 2 * rules.base) * rules.tick_value // 2
-    if 0 <= bid < ask < room.ladder.shape[1] and worth <= -rules.allowed_loss:
+    if 0 <= bid < ask < room.ladder.shape[1] and worth(state.cash, state.position, bid, ask, room) <= -rules.allowed_loss:
         return LOSS
     return 0
 

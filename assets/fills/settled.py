@@ -209,8 +209,13 @@ def idle(row: Any, ts: Int, prediction: float, room: Room) -> bool:
 @part
 def worth_at(row: Any, room: Room) -> Int:
     """Cash and position at the mid, as far as we have heard."""
-    state, rules = room.state, room.rules
-    return state.known_cash + state.known_position * (row.bid + row.ask + 2 * rules.base) * rules.tick_value // 2
+    return worth(room.state.known_cash, room.state.known_position, row.bid, row.ask, room)
+
+
+@part
+def worth(cash: Int, position: Int, bid: Int, ask: Int, room: Room) -> Int:
+    """Cash and a position at the mid."""
+    return cash + position * (bid + ask + 2 * room.rules.base) * room.rules.tick_value // 2
 
 
 @part

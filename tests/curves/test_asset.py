@@ -256,6 +256,8 @@ def test_a_redundant_indicator_is_left_out_of_the_periods_models_and_the_desk_ma
     narrower = lake.read("set_curves", market="FLW", period=PERIOD)
     members = {name: set(narrower.filter(indicators=name)["indicator"]) for name in sets}
     assert members == {"fast": {"ofi_1s", "skew"}, "slow": {"ofi_10s", "orders_5s", "trades_5s", "skew"}}
+    read = {name: set(forecast.read_curves(lake, "FLW", PERIOD, name)["indicator"]) for name in sets}
+    assert read == members  # what is traded inside the engine
     kept = lake.read("curve_model", market="FLW", period=PERIOD)["indicator"].unique().to_list()
     assert sorted(kept) == sorted(scores.filter("kept")["indicator"])
     run(asset.model_choice(dropping), PERIOD)

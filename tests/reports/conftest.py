@@ -9,10 +9,15 @@ import numpy as np
 import polars as pl
 import pytest
 
-from assets.curves.schema import CurveModel
+from assets.books.schema import BookQuality, Quarantine
+from assets.curves.schema import CurveModel, Predictions
 from assets.desk import NS, Market
-from assets.fills.schema import Equity, Fills, Orders
+from assets.features.schema import FeatureTable
+from assets.fills.schema import VARIANTS, Equity, Fills, LiveFills, LiveOrders, Orders, PolicyAblation, WhatIf
+from assets.fills.truth.schema import ReconciledOrders, Reconciliation, ShadowOrders
+from assets.lake import Lake
 from assets.reports.session import SessionTables
+from assets.ticks.schema import Recording
 
 TICK = 250_000_000
 MARKET = Market(symbol="ESZ6", tick_size=Decimal("0.25"), multiplier=Decimal(50), maker_fee=Decimal("1.50"), taker_fee=Decimal("1.50"))
@@ -137,3 +142,58 @@ def market() -> Market:
 @pytest.fixture(scope="session")
 def rows() -> Callable[..., pl.DataFrame]:
     return frame
+
+
+@pytest.fixture(scope="session")
+def publish(rows) -> Callable[[Lake, dt.date, SessionTables], None]:
+    """Writer of a session into a lake."""
+    return lambda lake, session, tables: write_session(lake, rows, session, tables)
+
+
+def write_session(lake: Lake, rows, session: dt.date, tables: SessionTables) -> None:
+    """What the floors below publish of a session."""
+    keys = {"market": "ES", "session": session}
+    quotes = [quote | {"own": True} for quote in tables.quotes.to_dicts()]
+    quality = {"records": 68_792, "events": 60_000, "trades": 2_973, "quarantined": 7, "crossed_ns": 1_500_000_000, "front_share": 0.99}
+    lake.write("orders", tables.orders, Orders, **keys)
+    lake.write("fills", tables.fills, Fills, **keys)
+    # Inside the engine the session's last order did not fill.
+    lake.write("live_orders", tables.orders, LiveOrders, **keys)
+    lake.write("live_fills", tables.fills.head(-1), LiveFills, **keys)
+    lake.write("equity", tables.equity, Equity, **keys)
+    lake.write("predictions", tables.predictions, Predictions, **keys)
+    lake.write("feature_table", rows(FeatureTable, quotes), FeatureTable, **keys)
+    lake.write("book_quality", rows(BookQuality, [quality]), BookQuality, **keys)
+    lake.write("recording", rows(Recording, [{"complete": True}]), Recording, **keys)
+    lake.write("quarantine", rows(Quarantine, [{"row": row, "reason": "unknown order"} for row in range(7)]), Quarantine, **keys)
+    ways = [{"variant": name, "net_pnl": 10.0 * place - session.day, "contracts": place} for place, name in enumerate(VARIANTS)]
+    wire = [{"assumption": "latency", "setting": f"{ms:g} ms", "latency_ms": ms, "net_pnl": -ms - session.day} for ms in (0.0, 5.0, 20.0)]
+    queues = {"exact": 1.0, "pessimist": -40.0, "optimist": 60.0}
+    queue = [{"assumption": "queue", "setting": name, "net_pnl": net} for name, net in queues.items()]
+    same = {"queue": "exact", "queue_exponent": 1.0}
+    lake.write("what_if", rows(WhatIf, [row | same for row in (*wire, *queue)]), WhatIf, **keys)
+    lake.write("policy_ablation", rows(PolicyAblation, ways), PolicyAblation, **keys)
+    write_truth(lake, rows, session, keys)
+
+
+def write_truth(lake: Lake, rows, session: dt.date, keys) -> None:
+    """Shadow orders of which share is wrong least with an exponent of 5; a log that was made with 20 ms on a desk that assumes 80."""
+    models = [("exact", 1.0, 0, 0), ("optimist", 1.0, 0, 9), ("share", 2.0, 4, 1), ("share", 5.0, 1, 1), ("power", 3.0, 2, 3)]
+    asked = [
+        {"queue": queue, "exponent": n, "orders": 100 + session.day, "filled": 30, "filled_estimated": 30 - missed + imagined,
+         "missed": missed, "imagined": imagined, "queue_error": -n, "time_error_mean_s": n}
+        for queue, n, missed, imagined in models
+    ]  # fmt: skip
+    lake.write("shadow_orders", rows(ShadowOrders, asked), ShadowOrders, **keys)
+    tried = [(80.0, "pessimist", session.day, 5), (20.0, "exact", 0, 1), (20.0, "pessimist", 2, 0)]
+    told = [
+        {"latency_ms": delay, "queue": queue, "exponent": 1.0, "own": delay == 80.0, "orders": 50, "filled_log": 30, "missed": missed,
+         "imagined": imagined, "filled_replay": 30 - missed + imagined, "pnl_log": 10.0, "pnl_missed": 10.0}
+        for delay, queue, missed, imagined in tried
+    ]  # fmt: skip
+    lake.write("reconciliation", rows(Reconciliation, told), Reconciliation, **keys)
+    sent = [
+        {"order_id": str(k), "side": 1, "quantity": 1, "ts_request": k, "ts_fill_log": 10**9 * k, "ts_fill_replay": 10**9, "fate": "both"}
+        for k in range(1, 9)
+    ]
+    lake.write("reconciled_orders", rows(ReconciledOrders, sent), ReconciledOrders, **keys)

@@ -15,12 +15,10 @@ import polars as pl
 import polars.testing
 import pytest
 
-from assets.books.schema import BookQuality, Quarantine
-from assets.curves.schema import CurveModel, ModelImportance, ModelScores, Predictions
+from assets.curves.schema import CurveModel, ModelImportance, ModelScores
 from assets.desk import Desk
-from assets.features.schema import FeatureTable
-from assets.fills.schema import VARIANTS, Equity, Fills, LiveFills, LiveOrders, Orders, PolicyAblation, QuotingPolicy, WhatIf
-from assets.fills.truth.schema import QueueFit, ReconciledOrders, Reconciliation, ShadowOrders
+from assets.fills.schema import VARIANTS, QuotingPolicy
+from assets.fills.truth.schema import QueueFit, ReconciledOrders
 from assets.lake import Lake
 from assets.reports import asset
 from assets.reports.belief import beside
@@ -30,7 +28,6 @@ from assets.reports.luck import assumptions, compared, mean_sessions
 from assets.reports.origin import breakdown, by_hour, by_queue, by_score, by_side
 from assets.reports.schema import PerformanceReport
 from assets.reports.truth import before_and_after, by_model, fidelity, truth_page
-from assets.ticks.schema import Recording
 
 MONDAY = dt.date(2026, 9, 21)
 SQL = Path(__file__).parents[2] / "dbt_like_sql"
@@ -45,56 +42,8 @@ def desk_at(home, market, **more) -> Desk:
     return Desk(name="small", home=home, traded="ES", markets={"ES": market}, first_session=dt.date(2026, 8, 3), **told)
 
 
-def publish(lake: Lake, session, tables, rows) -> None:
-    keys = {"market": "ES", "session": session}
-    quotes = [quote | {"own": True} for quote in tables.quotes.to_dicts()]
-    quality = {"records": 68_792, "events": 60_000, "trades": 2_973, "quarantined": 7, "crossed_ns": 1_500_000_000, "front_share": 0.99}
-    lake.write("orders", tables.orders, Orders, **keys)
-    lake.write("fills", tables.fills, Fills, **keys)
-    # Inside the engine the session's last order did not fill.
-    lake.write("live_orders", tables.orders, LiveOrders, **keys)
-    lake.write("live_fills", tables.fills.head(-1), LiveFills, **keys)
-    lake.write("equity", tables.equity, Equity, **keys)
-    lake.write("predictions", tables.predictions, Predictions, **keys)
-    lake.write("feature_table", rows(FeatureTable, quotes), FeatureTable, **keys)
-    lake.write("book_quality", rows(BookQuality, [quality]), BookQuality, **keys)
-    lake.write("recording", rows(Recording, [{"complete": True}]), Recording, **keys)
-    lake.write("quarantine", rows(Quarantine, [{"row": row, "reason": "unknown order"} for row in range(7)]), Quarantine, **keys)
-    ways = [{"variant": name, "net_pnl": 10.0 * place - session.day, "contracts": place} for place, name in enumerate(VARIANTS)]
-    wire = [{"assumption": "latency", "setting": f"{ms:g} ms", "latency_ms": ms, "net_pnl": -ms - session.day} for ms in (0.0, 5.0, 20.0)]
-    queues = {"exact": 1.0, "pessimist": -40.0, "optimist": 60.0}
-    queue = [{"assumption": "queue", "setting": name, "net_pnl": net} for name, net in queues.items()]
-    same = {"queue": "exact", "queue_exponent": 1.0}
-    lake.write("what_if", rows(WhatIf, [row | same for row in (*wire, *queue)]), WhatIf, **keys)
-    lake.write("policy_ablation", rows(PolicyAblation, ways), PolicyAblation, **keys)
-    publish_truth(lake, session, rows, keys)
-
-
-def publish_truth(lake: Lake, session, rows, keys) -> None:
-    """Shadow orders of which share is wrong least with an exponent of 5; a log that was made with 20 ms on a desk that assumes 80."""
-    models = [("exact", 1.0, 0, 0), ("optimist", 1.0, 0, 9), ("share", 2.0, 4, 1), ("share", 5.0, 1, 1), ("power", 3.0, 2, 3)]
-    asked = [
-        {"queue": queue, "exponent": n, "orders": 100 + session.day, "filled": 30, "filled_estimated": 30 - missed + imagined,
-         "missed": missed, "imagined": imagined, "queue_error": -n, "time_error_mean_s": n}
-        for queue, n, missed, imagined in models
-    ]  # fmt: skip
-    lake.write("shadow_orders", rows(ShadowOrders, asked), ShadowOrders, **keys)
-    tried = [(80.0, "pessimist", session.day, 5), (20.0, "exact", 0, 1), (20.0, "pessimist", 2, 0)]
-    told = [
-        {"latency_ms": delay, "queue": queue, "exponent": 1.0, "own": delay == 80.0, "orders": 50, "filled_log": 30, "missed": missed,
-         "imagined": imagined, "filled_replay": 30 - missed + imagined, "pnl_log": 10.0, "pnl_missed": 10.0}
-        for delay, queue, missed, imagined in tried
-    ]  # fmt: skip
-    lake.write("reconciliation", rows(Reconciliation, told), Reconciliation, **keys)
-    sent = [
-        {"order_id": str(k), "side": 1, "quantity": 1, "ts_request": k, "ts_fill_log": 10**9 * k, "ts_fill_replay": 10**9, "fate": "both"}
-        for k in range(1, 9)
-    ]
-    lake.write("reconciled_orders", rows(ReconciledOrders, sent), ReconciledOrders, **keys)
-
-
 @pytest.fixture(scope="module")
-def desk(tmp_path_factory, market, tables, rows) -> Desk:
+def desk(tmp_path_factory, market, tables, rows, publish) -> Desk:
     """Three sessions of two weeks, materialised, with the models of both weeks."""
     desk = desk_at(tmp_path_factory.mktemp("desk"), market)
     lake = Lake(desk.lake)
@@ -112,7 +61,7 @@ def desk(tmp_path_factory, market, tables, rows) -> Desk:
         chosen = {"trials": 24, "threshold": 0.37 + place, "indicators": ("fast", "all")[place], "dsr": 0.625, "pbo": None}
         lake.write("quoting_policy", rows(QuotingPolicy, [chosen]), QuotingPolicy, market="ES", period=period)
     for place, session in enumerate(SESSIONS):
-        publish(lake, session, tables(FILLS[: 20 - 6 * place], MIDS, session=session), rows)
+        publish(lake, session, tables(FILLS[: 20 - 6 * place], MIDS, session=session))
         assert run(desk, session).success
     assert dg.materialize([asset.desk_report(desk)]).success
     return desk
