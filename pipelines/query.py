@@ -1,4 +1,4 @@
-"""Reading the warehouse: read-only, off the network, with errors that a person can act on.
+"""Reading the warehouse: read-only, off the network and off every other file, with errors that a person can act on.
 
 Light to import, so that `tickline sql` answers at once; what builds the warehouse is in warehouse.py.
 """
@@ -18,7 +18,11 @@ CONFIG: Final[dict[str, Any]] = {"autoinstall_known_extensions": False, "autoloa
 """Of every connection of ours: no query reaches for the network."""
 
 _HOUSE: Final = Path(__file__).parents[1]
-_READING: Final = (duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN)
+_EXPLAIN: Final = re.compile(
+    r"(?:\s|--[^\n]*\n|/\*.*?\*/)*EXPLAIN\b\s*(?:ANALYZE\b\s*)?(?:\(\s*(?:ANALYZE|FORMAT)\b[^)]*\)\s*)?", re.IGNORECASE | re.DOTALL
+)
+"""What stands before the statement that is explained."""
+
 _READING_ONLY: Final = "a query can only read: write one SELECT (or WITH, FROM, DESCRIBE, SHOW, SUMMARIZE, EXPLAIN)"
 _REBUILD: Final = "`tickline demo` (finished partitions are kept) or materialise the asset `warehouse`"
 
@@ -37,6 +41,8 @@ def layout() -> str:
 def open_warehouse(desk: Desk) -> duckdb.DuckDBPyConnection:
     """The published warehouse, read-only; what it shows does not change while it is open.
 
+    The connection reads no file but the warehouse's, its publication's and the lake's, and no statement can change that.
+
     Raises:
         WarehouseError: it has not been built, cannot be read, or was built by other contracts or SQL models.
     """
@@ -44,7 +50,8 @@ def open_warehouse(desk: Desk) -> duckdb.DuckDBPyConnection:
     if not path.is_file():
         raise WarehouseError(f"no warehouse at {path}: run {_REBUILD}")
     try:
-        con = duckdb.connect(str(path), read_only=True, config=CONFIG)
+        con = duckdb.connect(str(path), read_only=True, config=CONFIG | {"python_enable_replacements": False})
+        _lock(con, desk)
     except duckdb.Error as error:
         raise WarehouseError(f"{path} cannot be opened ({_first_line(error)}): run {_REBUILD} to build it again") from None
     try:
@@ -66,13 +73,32 @@ def query(desk: Desk, sql: str) -> pl.DataFrame:
     with open_warehouse(desk) as con:
         try:
             statements = con.extract_statements(sql)
-            if len(statements) != 1 or statements[0].type not in _READING:
+            if len(statements) != 1 or not _reads(con, statements[0]):
                 raise WarehouseError(_READING_ONLY)
             return _readable(con.sql(sql)).pl()
         except duckdb.Error as error:
             raise WarehouseError(_told(con, sql, error)) from None
         except pl.exceptions.PolarsError as error:
             raise WarehouseError(f"a column of the answer cannot be shown, cast it to VARCHAR: {_first_line(error)}") from None
+
+
+def _lock(con: duckdb.DuckDBPyConnection, desk: Desk) -> None:
+    """DuckDB's own locks: the folders of the desk's results and nothing else, for as long as the database is open."""
+    [locked] = con.sql("SELECT current_setting('lock_configuration')").fetchall()[0]
+    if not locked:  # within one process, connections to one file share their settings
+        folders = ", ".join(text(str(folder.absolute())) for folder in (desk.home / "published", desk.lake))
+        con.execute(f"SET allowed_directories = [{folders}]")
+        con.execute("SET enable_external_access = false")
+        con.execute("SET lock_configuration = true")
+
+
+def _reads(con: duckdb.DuckDBPyConnection, statement: duckdb.Statement) -> bool:
+    """Whether a statement only reads. EXPLAIN ANALYZE runs what it explains, so that has to be one that reads."""
+    if statement.type is duckdb.StatementType.EXPLAIN:
+        explain = _EXPLAIN.match(statement.query)
+        explained = con.extract_statements(statement.query[explain.end() :]) if explain else []
+        return [inner.type for inner in explained] == [duckdb.StatementType.SELECT]
+    return statement.type is duckdb.StatementType.SELECT
 
 
 def tables(desk: Desk) -> pl.DataFrame:
@@ -95,6 +121,11 @@ def tables(desk: Desk) -> pl.DataFrame:
     )
 
 
+def text(value: str) -> str:
+    """A string as a SQL literal."""
+    return "'" + value.replace("'", "''") + "'"
+
+
 def _readable(answer: duckdb.DuckDBPyRelation) -> duckdb.DuckDBPyRelation:
     # polars has no type for an INTERVAL, which is what the difference of two times is.
     if "INTERVAL" not in answer.types:
@@ -110,6 +141,12 @@ def _told(con: duckdb.DuckDBPyConnection, sql: str, error: duckdb.Error) -> str:
     except duckdb.Error as fuller:
         error = fuller
     message = str(error).strip()
+    elsewhere = re.search(r'Cannot access (?:file|directory) "(.*?)"', message)
+    if elsewhere:
+        return (
+            f"a query reads the warehouse and the files of the lake, nothing else, so not {elsewhere[1]}: "
+            "ask DuckDB's own shell, or polars, where other files are wanted"
+        )
     unknown = re.search(r'Table with name "?([^\s"!]+)"? does not exist', message)
     if unknown:
         tables = [row[0] for row in con.sql("SELECT table_name FROM information_schema.tables ORDER BY ALL").fetchall()]

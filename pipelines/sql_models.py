@@ -23,7 +23,7 @@ from sqlglot.lineage import Node, lineage
 from sqlglot.optimizer.scope import traverse_scope
 
 from assets.desk import UserError
-from pipelines.query import CONFIG
+from pipelines.query import CONFIG, text
 
 FOLDER: Final = Path(__file__).parents[1] / "dbt_like_sql"
 """The project's own models."""
@@ -310,11 +310,6 @@ def _same_row(got: tuple[Any, ...], wanted: tuple[Any, ...]) -> bool:
 def quoted(name: str) -> str:
     """A name as a SQL identifier."""
     return '"' + name.replace('"', '""') + '"'
-
-
-def text(value: str) -> str:
-    """A string as a SQL literal."""
-    return "'" + value.replace("'", "''") + "'"
 
 
 def _literal(value: Any) -> str:

@@ -25,8 +25,8 @@ from assets.lake import Lake
 from assets.reports.statistics import sessions_a_year
 from assets.shell import OWNERS, TOLD_ROWS, markdown, told
 from pipelines.layers import LAYERS, LINE, Layer
-from pipelines.query import CONFIG, WarehouseError, layout
-from pipelines.sql_models import Columns, Model, Project, TestResult, load, quoted, run_tests, text
+from pipelines.query import CONFIG, WarehouseError, layout, text
+from pipelines.sql_models import Columns, Model, Project, TestResult, load, quoted, run_tests
 
 MARKETS: Final[Mapping[str, tuple[str, str]]] = {
     "market": ("VARCHAR", "Name of the market in the desk file"),
