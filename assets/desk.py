@@ -4,7 +4,9 @@ The one place where configuration enters. A `Desk` is read once, is frozen, and 
 floor reads a file or an environment variable to learn how it should behave.
 """
 
+import base64
 import datetime as dt
+import os
 import re
 import tomllib
 from decimal import Decimal
@@ -20,8 +22,30 @@ NS: Final = 1_000_000_000
 """Nanoseconds in a second."""
 
 
+KEY_VARIABLE: Final = "DATABENTO_API_KEY"
+"""Environment variable that holds the vendor's key."""
+
+_KEY_FORM: Final = re.compile(r"db-[A-Za-z0-9]{20,}")
+"""What the vendor's keys look like."""
+
+
+def masked(words: str) -> str:
+    """A text without the vendor's key, however a server or a library has written it into it."""
+    key = os.environ.get(KEY_VARIABLE, "").strip()
+    if len(key) >= 8:
+        for secret in (key, base64.b64encode(f"{key}:".encode()).decode(), base64.b64encode(key.encode()).decode()):
+            words = words.replace(secret, "***")
+    return _KEY_FORM.sub("***", words)
+
+
 class UserError(Exception):
-    """What a user can mend: the message is one sentence that names the thing and the remedy. Every floor's own error is one."""
+    """What a user can mend: the message is one sentence that names the thing and the remedy. Every floor's own error is one.
+
+    Whatever the message quotes, the vendor's key is not in it.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(masked(message))
 
 
 class DeskError(UserError):

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 from assets.calendar import Calendar
-from assets.desk import DatabentoSource, DbnFolderSource, Desk, SimulatedSource, UserError
+from assets.desk import KEY_VARIABLE, DatabentoSource, DbnFolderSource, Desk, SimulatedSource, UserError
 from assets.lake import Lake
 from assets.ticks.source import SimulatedExchange
 from pipelines.instance import open_instance
@@ -93,10 +93,8 @@ def _source(desk: Desk) -> Finding:
                 return Finding("source", "fault", f"no .dbn or .dbn.zst file in {folder}: put the vendor's files there")
             return Finding("source", "ok", f"{len(files)} DBN files in {folder}, {sum(file.stat().st_size for file in files) / 1e9:.2f} GB")
         case DatabentoSource():
-            if not os.environ.get("DATABENTO_API_KEY"):
-                return Finding(
-                    "source", "fault", "the desk asks Databento, but DATABENTO_API_KEY is not set: export it, or change [source]"
-                )
+            if not os.environ.get(KEY_VARIABLE):
+                return Finding("source", "fault", f"the desk asks Databento, but {KEY_VARIABLE} is not set: export it, or change [source]")
             limit = desk.source.budget_per_session
             return Finding("source", "ok", f"Databento {desk.source.dataset}, at most {limit} USD a market and session; a key is set")
 

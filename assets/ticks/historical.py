@@ -5,8 +5,12 @@ capture time of its last whole record; its pieces are then joined to one file of
 """
 
 import datetime as dt
+import errno
+import logging
 import os
+import re
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal
@@ -19,10 +23,8 @@ import numpy as np
 import zstandard
 
 from assets.calendar import Calendar
-from assets.desk import NS, DatabentoSource, Desk
+from assets.desk import KEY_VARIABLE, NS, DatabentoSource, Desk, masked
 from assets.ticks.dbn import TicksError, _open, _parts, read_metadata
-
-KEY_VARIABLE: Final = "DATABENTO_API_KEY"
 
 _DAY_NS: Final = 86_400 * NS
 
@@ -32,6 +34,12 @@ _TRIES: Final = 5
 _LONGEST_WAIT: Final = 60.0
 """Seconds; a server that asks for longer is asked again in another run."""
 
+_NO_ROOM: Final = tuple(os.strerror(number) for number in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES))
+"""What the system says of a place that takes no file; the library hands on the words alone."""
+
+_LONGEST_QUOTE: Final = 300
+"""Characters of a server's own words that a message quotes."""
+
 _REMEDIES: Final = {
     401: f"check the key in {KEY_VARIABLE}",
     402: "the account has no credit or subscription for it; see the vendor's portal",
@@ -39,6 +47,8 @@ _REMEDIES: Final = {
     404: "check source.dataset in the desk file",
     422: "check source.dataset, record_schema, stype_in and the market's symbol and dates in the desk file",
 }
+
+_ELSE: Final = "check source.gateway in the desk file, or ask again later"
 
 
 @dataclass(frozen=True)
@@ -98,13 +108,11 @@ class HistoricalApi:
             client = self._client()
             self._check_condition(client, request)
             self._check_cost(client, request)
-            path.parent.mkdir(parents=True, exist_ok=True)
             self._download(client, request, path)
         return [path]
 
     def _client(self) -> Any:
-        import databento  # late: it imports pandas
-
+        databento = vendor_library()
         key = os.environ.get(KEY_VARIABLE, "").strip()
         if not key:
             raise TicksError(f"no key for the API: put it in the environment variable {KEY_VARIABLE}")
@@ -115,7 +123,10 @@ class HistoricalApi:
         first, last = _date(request.start), _date(request.end - 1)
         ask = client.metadata.get_dataset_condition
         days = self._ask(request, lambda: ask(dataset=request.dataset, start_date=first, end_date=last))
-        conditions = {str(day["date"]): str(day["condition"]) for day in days}
+        try:
+            conditions = {str(day["date"]): str(day["condition"]) for day in days}
+        except (KeyError, TypeError):
+            raise TicksError(f"{request.about}: the API's answer about the day's condition is none: {quoted(days)}; {_ELSE}") from None
         for day in (first, last):
             condition = conditions.get(day.isoformat(), "missing")
             if condition == "degraded" and not self._source.allow_degraded:
@@ -123,10 +134,14 @@ class HistoricalApi:
                     f"{request.about}: {request.dataset} is degraded on {day}; set source.allow_degraded = true to take it as it is"
                 )
             if condition not in {"available", "degraded"}:
-                raise TicksError(f"{request.about}: {request.dataset} is {condition} on {day}; ask again when the vendor has it")
+                raise TicksError(f"{request.about}: {request.dataset} is {quoted(condition)} on {day}; ask again when the vendor has it")
 
     def _check_cost(self, client: Any, request: _Request) -> None:
-        cost = Decimal(str(self._ask(request, lambda: client.metadata.get_cost(**request.parameters()))))
+        answer = self._ask(request, lambda: client.metadata.get_cost(**request.parameters()))
+        try:
+            cost = Decimal(str(answer))
+        except ArithmeticError:
+            raise TicksError(f"{request.about}: the API's answer about the price is no number: {quoted(answer)}; {_ELSE}") from None
         if cost > self._source.budget_per_session:
             raise TicksError(
                 f"{request.about} would cost {cost:.2f} USD and the desk's budget is {self._source.budget_per_session:.2f}: "
@@ -143,6 +158,10 @@ class HistoricalApi:
         raise TicksError(f"{request.about}: the API did not answer in {_TRIES} tries; run it again later")
 
     def _download(self, client: Any, request: _Request, path: Path) -> None:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise TicksError(_no_room(request, path, error.strerror)) from error
         attempt = 0
         while attempt < _TRIES:
             parts = sorted(path.parent.glob(f".{path.name}.part-*"))
@@ -150,8 +169,14 @@ class HistoricalApi:
             piece = path.with_name(f".{path.name}.part-{len(parts):03d}")
             fault = _fault(partial(client.timeseries.get_range, **request.parameters(start), path=piece))
             if piece.exists() and _is_whole(piece):
-                _publish([*parts, piece], path)
+                try:
+                    _publish([*parts, piece], path)
+                except OSError as error:
+                    raise TicksError(_no_room(request, path, error.strerror)) from error
                 return
+            refused = next((words for words in _NO_ROOM if words in str(fault)), None)
+            if refused:
+                raise TicksError(_no_room(request, path, refused))
             if piece.exists() and _last_capture(piece) > start:
                 attempt = 0
             else:
@@ -163,13 +188,36 @@ class HistoricalApi:
         )
 
 
+def vendor_library() -> Any:
+    """The vendor's own package, imported late because it brings pandas; its log is off, what it says is told in our sentences."""
+    import databento
+
+    logging.getLogger("databento").setLevel(logging.CRITICAL + 1)
+    return databento
+
+
+def quoted(words: object) -> str:
+    """A server's own words as part of a sentence: on one line, in printable characters, not longer than a person reads."""
+    line = " ".join("".join(character if character.isprintable() else " " for character in str(words)).split())
+    return line if len(line) <= _LONGEST_QUOTE else f"{line[:_LONGEST_QUOTE]}..."
+
+
+def _no_room(request: _Request, path: Path, reason: str) -> str:
+    return f"{request.about} could not be written to {path.parent}: {reason}; make room there or change home, then run it again"
+
+
 def _fault(call: Callable[[], Any]) -> Any:
     """What a call returns, or the fault of the network or the server that ended it."""
-    import databento
     import requests
 
+    databento = vendor_library()
     try:
-        return call()
+        with warnings.catch_warnings(record=True) as heard:
+            warnings.simplefilter("always")
+            answer = call()
+        for warning in heard:  # a server's words may come as a warning, too
+            warnings.warn(masked(quoted(warning.message)), stacklevel=2)
+        return answer
     except (databento.BentoError, requests.RequestException) as error:
         return error.with_traceback(None)  # the traceback would hold the half-written file open
     except (dbn.DBNError, OSError, ValueError) as error:
@@ -183,9 +231,17 @@ def _wait(request: _Request, fault: Any, attempt: int) -> float:
     Raises:
         TicksError: asking again cannot help.
     """
+    if "CERTIFICATE_VERIFY_FAILED" in str(fault):
+        reason = re.search(r"certificate verify failed: ([^(\]]*)", str(fault))
+        raise TicksError(
+            f"{request.about}: the API's certificate is not trusted ({reason[1].strip() if reason else 'no reason given'}), "
+            "so nothing was asked: name your proxy's authority in REQUESTS_CA_BUNDLE, or correct source.gateway in the desk file"
+        )
     status = getattr(fault, "http_status", None)
     if status is not None and status != 429 and status < 500:
-        raise TicksError(f"{request.about}: the API refused it ({fault.message or status}): {_REMEDIES.get(status, 'see its message')}")
+        raise TicksError(
+            f"{request.about}: the API refused it ({quoted(fault.message or status)}): {_REMEDIES.get(status, 'see its message')}"
+        )
     told = (getattr(fault, "headers", None) or {}).get("Retry-After", "")
     wait = float(told) if str(told).isdigit() else 2.0**attempt
     if wait > _LONGEST_WAIT:

@@ -22,9 +22,8 @@ import databento_dbn as dbn
 import zstandard
 
 from assets.calendar import Calendar
-from assets.desk import DbnFolderSource, Desk
+from assets.desk import KEY_VARIABLE, DbnFolderSource, Desk
 from assets.ticks.dbn import SCHEMAS, TicksError, header_of, layout_of
-from assets.ticks.historical import KEY_VARIABLE
 
 _LONGEST_WAIT: Final = 30.0
 """Seconds between two attempts to connect; the first waits one, each further one twice as long."""

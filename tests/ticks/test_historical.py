@@ -18,9 +18,9 @@ import pytest
 import trustme
 
 from assets.calendar import Calendar
-from assets.desk import DatabentoSource, Desk, Market, SimulatedSource
+from assets.desk import KEY_VARIABLE, DatabentoSource, Desk, Market, SimulatedSource
 from assets.ticks.dbn import TicksError, read_records, write_mbo
-from assets.ticks.historical import KEY_VARIABLE, HistoricalApi
+from assets.ticks.historical import HistoricalApi
 from assets.ticks.source import SimulatedExchange, open_source
 
 MONDAY, SATURDAY = dt.date(2026, 8, 24), dt.date(2026, 8, 29)
@@ -211,6 +211,52 @@ def test_a_refusal_is_told_with_its_remedy_and_not_repeated(
     assert caught.value.__cause__ is None
     assert (len(vendor.asked[RANGE]), waits) == (1, [])
     assert not list(tmp_path.glob("home/vendor/FLW/*")) + list(tmp_path.glob("home/vendor/FLW/.*"))
+
+
+@pytest.mark.parametrize("secret", [KEY, base64.b64encode(f"{KEY}:".encode()).decode(), f"({KEY})\x1b[31m\n{'long ' * 500}"])
+def test_a_refusal_that_echoes_the_key_is_told_without_it_on_one_line(api: HistoricalApi, vendor: Vendor, secret: str) -> None:
+    vendor.answers[COST] = [say({"detail": {"case": "auth", "message": f"no such key {secret}", "docs": ""}}, 401)]
+    with pytest.raises(TicksError, match=r"no such key .*\*\*\*.*check the key in") as told:
+        api.fetch("FLW", MONDAY)
+    words = str(told.value)
+    assert KEY not in words
+    assert base64.b64encode(f"{KEY}:".encode()).decode() not in words
+    assert words.isprintable()
+    assert len(words) < 600
+
+
+def test_a_warning_that_echoes_the_key_is_told_without_it(api: HistoricalApi, vendor: Vendor, whole: bytes) -> None:
+    vendor.answers |= {COST: [say(1.0, X_Warning=json.dumps([f"Warning: key {KEY} expires"]))], RANGE: [send(whole)]}
+    with pytest.warns(UserWarning, match=r"key \*\*\* expires"):
+        api.fetch("FLW", MONDAY)
+
+
+@pytest.mark.parametrize(("address", "answer"), [(COST, {"price": KEY}), (CONDITION, [{"day": KEY}]), (CONDITION, 5)])
+def test_an_answer_that_is_none_is_told_in_a_sentence(api: HistoricalApi, vendor: Vendor, address: str, answer: object) -> None:
+    vendor.answers[address] = [say(answer)]
+    with pytest.raises(TicksError, match=r"the API's answer about .*check source\.gateway") as told:
+        api.fetch("FLW", MONDAY)
+    assert KEY not in str(told.value)
+
+
+def test_a_certificate_that_is_not_trusted_is_told_at_once_as_what_it_is(
+    api: HistoricalApi, vendor: Vendor, waits: list[float], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    trustme.CA().cert_pem.write_to_path(tmp_path / "other.pem")
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "other.pem"))
+    with pytest.raises(TicksError, match=r"certificate is not trusted \(.+\), so nothing was asked: .*REQUESTS_CA_BUNDLE"):
+        api.fetch("FLW", MONDAY)
+    assert waits == []
+
+
+def test_a_folder_that_takes_no_file_is_told_at_once(
+    api: HistoricalApi, vendor: Vendor, desk: Desk, waits: list[float], whole: bytes
+) -> None:
+    vendor.answers[RANGE] = [send(whole)]
+    desk.home.write_text("a file where the folder should be")
+    with pytest.raises(TicksError, match=r"FLW on 2026-08-24 could not be written to .*; make room there or change home"):
+        api.fetch("FLW", MONDAY)
+    assert waits == []
 
 
 def test_a_busy_server_is_given_the_time_it_asks_for(api: HistoricalApi, vendor: Vendor, waits: list[float], whole: bytes) -> None:
