@@ -53,6 +53,7 @@ ORIGINS: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
         "ts_recv": ("raw_ticks.ts_recv",),
         "row": ("raw_ticks.line",),
         "records": ("raw_ticks.flags", "raw_ticks.line"),
+        "instrument_id": ("raw_ticks.instrument_id",),
         "*_[0-9][0-9]": _QUOTE,
     },
     "feature_table": {"ts_event": ("clean_books.ts_event",), "row": ("clean_books.row",), "own": (), "*_px": _TOUCH, "label": _TOUCH},

@@ -14,9 +14,10 @@ KEYS = {"market": "FLW", "session": "2026-09-01"}
 
 
 def trades(**columns: list[int]) -> pl.DataFrame:
-    schema = {"ts_event": pl.Int64, "ts_recv": pl.Int64, "row": pl.UInt32, "price": pl.Int64, "size": pl.UInt32, "aggressor": pl.Int8}
+    schema = Trades.empty().schema
     good = {"ts_event": [1, 2], "ts_recv": [1, 2], "row": [0, 1], "price": [5, 6], "size": [1, 2], "aggressor": [1, -1]}
-    return pl.DataFrame(good | columns, schema=schema)
+    good |= columns
+    return pl.DataFrame({"instrument_id": [1] * len(good["row"]), **good}, schema=schema)
 
 
 @pytest.fixture

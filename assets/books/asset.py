@@ -14,7 +14,7 @@ from assets.desk import Desk
 from assets.lake import Lake
 from assets.shell import OWNERS, contract_check, result, rule_check, told
 
-CODE_VERSION: Final = "1"
+CODE_VERSION: Final = "2"
 """Raised when a rule of cleaning changes."""
 
 

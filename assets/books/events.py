@@ -36,14 +36,17 @@ CLOCK_TOLERANCE_NS: Final = 60_000_000_000
     FILLS,
     FRONT,
     WRITTEN,
+    ROLLS,
+    ROLLED,
     OPEN,
     CLOSE,
-) = range(22)
+) = range(24)
 """Places of a pass's int64 `now`: the next record; rows written; first record, kept records and last kept
 record of the open event; highest exchange time; last sequence; whether there was a trade; state of the book
 and since when; nanoseconds crossed and locked; records out of order; gaps, whether one is open, and when the
 book was last doubted; fills of the open event to be judged; fills, and those that passed over no order; the rows
-written out of the logs of levels; hours of continuous trading, open inclusive, close exclusive.
+written out of the logs of levels; changes of instrument and the time of the last one; hours of continuous
+trading, open inclusive, close exclusive.
 After these come the halts: the beginning and the end of each, in turn."""
 
 _UNKNOWN: Final = -1
@@ -112,6 +115,24 @@ def note(records: Any, events: Events, now: np.ndarray, i: Int, code: Int, contr
         now[TRADED] |= records.action[i] == codes.TRADE
         now[EVENT_KEPT] += 1
         now[EVENT_LAST] = i
+
+
+@kernel
+def leave(events: Events, now: np.ndarray, i: Int) -> None:
+    """Before record `i`, the first of another instrument: the old one's open event has no end, its sequence is no measure of the new."""
+    refuse(events, now, i, codes.UNFINISHED)
+    following(now, i)
+    now[PENDING] = 0
+    now[SEQUENCE] = -1
+    now[STATE] = _SOUND
+
+
+@kernel
+def arrive(now: np.ndarray) -> None:
+    """After the first record of another instrument: the market has rolled, and nothing from before speaks for the new book."""
+    now[ROLLS] += 1
+    now[ROLLED] = now[CLOCK]
+    now[DOUBTED] = now[CLOCK]
 
 
 @kernel

@@ -95,6 +95,16 @@ def modify(book: Book, order_id: np.uint64, side: Int, price: Int, size: Int) ->
 
 
 @kernel
+def anew(book: Book) -> None:
+    """Begin the book of another instrument, of which no order is known."""
+    clear(book)
+    book.state[WHOLE] = 0
+    book.state[IN_SNAPSHOT] = 0
+    book.state[TAKER] = 0
+    book.state[EVENT] += 1
+
+
+@kernel
 def fill(book: Book, order_id: np.uint64, size: Int) -> Int:
     """Note that an order traded; the record that follows takes it off the book. Returns KEPT or UNKNOWN_ORDER."""
     order = find(book, order_id)

@@ -12,7 +12,7 @@ import polars as pl
 from assets.books import codes
 from assets.books.codes import KEPT, UNDEF_PRICE, Int
 from assets.books.compiled import kernel
-from assets.books.events import EVENT_KEPT, EVENT_LAST, Events, following, judge, note, publish, refuse, stamps
+from assets.books.events import EVENT_KEPT, EVENT_LAST, Events, arrive, following, judge, leave, note, publish, refuse, stamps
 from assets.books.schema import BOOK_COLUMNS, LEVELS
 
 
@@ -31,16 +31,22 @@ class Quotes(NamedTuple):
     ask: np.ndarray
     torn: np.ndarray
     """bool: levels that cannot be."""
+    anew: np.ndarray
+    """bool: the first record of another instrument than the one before it."""
 
 
 @kernel
 def replay_quotes(quotes: Quotes, events: Events, now: np.ndarray, alone: bool) -> None:
     """Judge every record; `alone` is whether each is an event of its own, else F_LAST ends one."""
     for i in range(quotes.action.size):
+        if quotes.anew[i]:
+            leave(events, now, i)
         code = stamps(quotes, now, i)
         if code == KEPT:
             code = _possible(quotes, i)
         note(quotes, events, now, i, code, code == codes.BROKEN_LEVELS)
+        if quotes.anew[i]:
+            arrive(now)
         if (alone or quotes.flags[i] & codes.F_LAST) and code != codes.OUT_OF_SEQUENCE:
             last = now[EVENT_LAST]
             if now[EVENT_KEPT] > 0 and judge(events, now, i + 1, quotes.bid[last], quotes.ask[last]):

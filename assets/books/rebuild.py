@@ -17,6 +17,11 @@ from assets.books.storage import grown, is_full, new_book
 _AGGRESSOR: Final = {codes.SIDE_BID: 1, codes.SIDE_ASK: -1}
 _HEAD: Final = ("ts_event", "ts_recv", "row", "records")
 
+_ANEW: Final = (
+    pl.any_horizontal(pl.col(name) != pl.col(name).shift(1) for name in ("publisher_id", "instrument_id")).fill_null(False).alias("anew")
+)
+"""Whether a record is the first of another instrument, or of another venue, than the one before it."""
+
 
 @dataclass(frozen=True)
 class Books:
@@ -43,17 +48,21 @@ def rebuild(
     from `close_ns` on that is called an auction and speaks against nobody. `ts_event` of a book is the latest
     exchange time up to its event, so it never falls. Sum of `books.records` + rows of `quarantine` = rows of `raw`.
 
+    Where the records turn to another instrument (a continuous symbol that rolls), the book begins anew: what is open of the old
+    one is left out as unfinished, the new one's book holds what its own records have brought, and no row has both.
+
     Args:
-        raw: `raw_ticks` of one instrument, in the order of its files.
+        raw: `raw_ticks` of one instrument at a time, in the order of its files.
         open_ns: of continuous trading, UTC nanoseconds, inclusive.
         close_ns: exclusive; None: as far as the records go.
         halts: stretches without continuous trading between them, (begin, end) in UTC nanoseconds.
         capacity: orders that the book has room for at first; it grows, and the work is the same.
     """
-    raw, now = raw.rechunk(), beginning(open_ns, close_ns, halts)
+    raw, now = raw.with_columns(_ANEW).rechunk(), beginning(open_ns, close_ns, halts)
     found, levels = _exact(raw, now, capacity) if "order_id" in raw.columns else _quoted(raw, now)
     head = [pl.Series(name, getattr(found, name)[: now[events.ROWS]]) for name in _HEAD]
-    books = pl.DataFrame([*head, *levels])
+    instruments = raw["instrument_id"].gather(found.row[: now[events.ROWS]])
+    books = pl.DataFrame([*head, instruments, *levels])
     trades = _trades(raw, found.code)
     return Books(books, trades, _quarantine(raw, found.code), _quality(raw, found.code, now, books, trades))
 
@@ -62,7 +71,8 @@ def applied(raw: pl.DataFrame, quarantine: pl.DataFrame) -> pl.DataFrame:
     """The records that changed the rebuilt book, unpublished events included, with their `row` in front.
 
     What a replay needs to hold the same queues: `raw_ticks` without the rows that the book refused,
-    and `ts_event` never falling, as in `clean_books`. That messages were lost before a row that was refused
+    and `ts_event` never falling, as in `clean_books`. Before the first record of another instrument stands a clear of our own,
+    with the same `row`: what replays them begins anew there, as the book did. That messages were lost before a row that was refused
     (F_MAYBE_BAD_BOOK) is told by the next that was not.
     """
     refused = quarantine.filter(~pl.col("reason").is_in(codes.REASONS[codes.FIRST_APPLIED :]))["row"]
@@ -71,7 +81,19 @@ def applied(raw: pl.DataFrame, quarantine: pl.DataFrame) -> pl.DataFrame:
     losses = (pl.col("flags") & codes.F_MAYBE_BAD_BOOK != 0).cum_sum()
     known = raw.with_row_index("row").with_columns(losses=losses).filter(pl.Series(kept))
     flags = pl.when(pl.col("losses") > pl.col("losses").shift(fill_value=0)).then(codes.F_MAYBE_BAD_BOOK).otherwise(0).cast(pl.UInt8)
-    return known.with_columns(pl.col("ts_event").cum_max(), pl.col("flags") | flags).drop("losses")
+    known = known.with_columns(pl.col("ts_event").cum_max(), pl.col("flags") | flags).drop("losses")
+    rolled = known.filter(_ANEW)
+    if rolled.is_empty():
+        return known
+    return pl.concat([known.with_columns(after=1), _clears(rolled).with_columns(after=0)]).sort("row", "after").drop("after")
+
+
+def _clears(records: pl.DataFrame) -> pl.DataFrame:
+    """A clear of the book at the time of each record: no order, and no level on either side."""
+    none = {"action": codes.CLEAR, "side": codes.SIDE_NONE, "price": codes.UNDEF_PRICE, "size": 0, "flags": codes.F_LAST}
+    none |= {name: 0 if "_sz_" in name or "_ct_" in name else codes.UNDEF_PRICE for name in records.columns if name[:4] in ("bid_", "ask_")}
+    none |= {"order_id": 0} if "order_id" in records.columns else {}
+    return records.with_columns(pl.lit(value, records.schema[name]).alias(name) for name, value in none.items())
 
 
 def _exact(raw: pl.DataFrame, now: np.ndarray, capacity: int) -> tuple[Events, list[pl.Series]]:
@@ -115,6 +137,7 @@ def _trades(raw: pl.DataFrame, code: np.ndarray) -> pl.DataFrame:
         pl.col("ts_event").cum_max(),
         "ts_recv",
         pl.Series("row", rows, pl.UInt32),
+        "instrument_id",
         "price",
         "size",
         pl.col("side").replace_strict(_AGGRESSOR, default=0, return_dtype=pl.Int8).alias("aggressor"),
@@ -144,6 +167,8 @@ def _quality(raw: pl.DataFrame, code: np.ndarray, now: np.ndarray, books: pl.Dat
         "out_of_order": now[events.OUT_OF_ORDER],
         "gaps": now[events.GAPS],
         "trusted_from": max(books["ts_event"][0], now[events.DOUBTED]) if books.height else None,
+        "instruments": now[events.ROLLS] + 1 if raw.height else 0,
+        "rolled_at": now[events.ROLLED] if now[events.ROLLS] else None,
         "feed_p50_ns": latency.quantile(0.50, "nearest"),
         "feed_p99_ns": latency.quantile(0.99, "nearest"),
     }

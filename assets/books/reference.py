@@ -34,6 +34,7 @@ def reference(raw: pl.DataFrame, *, open_ns: int | None = None, close_ns: int | 
     filled: dict[int, int] = {}
     clock, last_sequence, taker, traded, in_snapshot, whole = 0, -1, 0, False, False, False
     records = list(raw.iter_rows(named=True))
+    before: tuple[int, int] | None = None
 
     def complete() -> None:
         bids, asks = _levels(book, "B"), _levels(book, "A")
@@ -48,8 +49,18 @@ def reference(raw: pl.DataFrame, *, open_ns: int | None = None, close_ns: int | 
 
     for i, record in enumerate(records):
         snapshot, last = record["flags"] & F_SNAPSHOT, record["flags"] & F_LAST
-        if kept and records[kept[-1]]["flags"] & F_SNAPSHOT and not snapshot:
+        whose = record["publisher_id"], record["instrument_id"]
+        rolled, before = before not in (None, whose), whose
+        if kept and records[kept[-1]]["flags"] & F_SNAPSHOT and (rolled or not snapshot):
             complete()
+        if rolled:
+            for open_row in event:
+                reasons[open_row] = reasons[open_row] or "unfinished_event"
+            event.clear()
+            kept.clear()
+            book.clear()
+            filled.clear()
+            last_sequence, taker, in_snapshot, whole = -1, 0, False, False
         event.append(i)
         reason = _stamps(record, clock, last_sequence)
         if not snapshot and not reason:

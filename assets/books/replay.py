@@ -22,15 +22,17 @@ from assets.books.events import (
     ROWS,
     WRITTEN,
     Events,
+    arrive,
     following,
     in_auction,
     judge,
+    leave,
     note,
     publish,
     refuse,
     stamps,
 )
-from assets.books.kernel import apply, best, changed, depth, size_ahead
+from assets.books.kernel import anew, apply, best, changed, depth, size_ahead
 from assets.books.schema import LEVELS
 from assets.books.storage import TAKER, WHOLE, Book, find, is_full
 
@@ -47,6 +49,8 @@ class Records(NamedTuple):
     order_id: np.ndarray
     flags: np.ndarray
     sequence: np.ndarray
+    anew: np.ndarray
+    """bool: the first record of another instrument than the one before it."""
 
 
 class Changes(NamedTuple):
@@ -107,8 +111,12 @@ def replay(book: Book, records: Records, events: Events, changes: Changes, place
         if is_full(book) or now[ROWS] - now[WRITTEN] >= changes.row.shape[1] - _SPARE:
             break
         flags = records.flags[i]
-        if now[EVENT_KEPT] > 0 and not flags & codes.F_SNAPSHOT and records.flags[now[EVENT_LAST]] & codes.F_SNAPSHOT:
+        over = records.anew[i] or not flags & codes.F_SNAPSHOT
+        if over and now[EVENT_KEPT] > 0 and records.flags[now[EVENT_LAST]] & codes.F_SNAPSHOT:
             _complete(book, records, events, changes, places, now, i)  # a snapshot that did not mark its end
+        if records.anew[i]:
+            leave(events, now, i)
+            anew(book)
         code = stamps(records, now, i)
         older = not book.state[WHOLE] and records.action[i] == codes.MODIFY and find(book, records.order_id[i]) < 0
         if code == KEPT:
@@ -117,6 +125,8 @@ def replay(book: Book, records: Records, events: Events, changes: Changes, place
             _remember_fill(book, records, places, now, i)
         unknown = older or (code == codes.UNKNOWN_ORDER and records.action[i] != codes.FILL)
         note(records, events, now, i, code, unknown and _is_near(book, records.side[i], records.price[i]))
+        if records.anew[i]:
+            arrive(now)
         if flags & codes.F_LAST and code != codes.OUT_OF_SEQUENCE:
             _complete(book, records, events, changes, places, now, i + 1)
         now[RECORD] = i + 1

@@ -19,6 +19,7 @@ class _Books(pa.DataFrameModel):
     ts_recv: pl.Int64 = pa.Field(ge=0, description="Capture time of the event's last record")
     row: pl.UInt32 = pa.Field(description="Row of `raw_ticks` that ended the event", unique=True)
     records: pl.UInt32 = pa.Field(ge=1, description="Rows of `raw_ticks` that the event spans, quarantined ones not counted")
+    instrument_id: pl.UInt32 = pa.Field(description="Whose book it is: changes within a session where the market's symbol rolls")
 
 
 def _clean_books() -> type[pa.DataFrameModel]:
@@ -43,6 +44,7 @@ class Trades(pa.DataFrameModel):
     ts_event: pl.Int64 = pa.Field(ge=0)
     ts_recv: pl.Int64 = pa.Field(ge=0)
     row: pl.UInt32 = pa.Field(description="Row of `raw_ticks`")
+    instrument_id: pl.UInt32 = pa.Field(description="What was traded, as in `raw_ticks`")
     price: pl.Int64 = pa.Field(description="Units of 1e-9")
     size: pl.UInt32 = pa.Field(ge=1)
     aggressor: pl.Int8 = pa.Field(isin=[-1, 0, 1], description="+1 a buyer took, -1 a seller took, 0 unknown")
@@ -78,6 +80,10 @@ class BookQuality(pa.DataFrameModel):
     gaps: pl.Int64 = pa.Field(ge=0, description="Stretches of records that the vendor marks F_MAYBE_BAD_BOOK: messages were lost")
     trusted_from: pl.Int64 = pa.Field(
         nullable=True, description="Exchange time since which no gap and no unknown order near the touch contradicts the book"
+    )
+    instruments: pl.Int64 = pa.Field(ge=0, description="Instruments that the records are of, one after another; 0 on a holiday")
+    rolled_at: pl.Int64 = pa.Field(
+        nullable=True, description="Exchange time at which the market turned to its last instrument; null where it was one all along"
     )
     feed_p50_ns: pl.Int64 = pa.Field(nullable=True, description="Median of ts_recv - ts_event")
     feed_p99_ns: pl.Int64 = pa.Field(nullable=True, description="99th percentile of ts_recv - ts_event")

@@ -32,6 +32,7 @@ def _quality(quality: pl.DataFrame, where: str) -> Table:
         "out_of_order": ("Out of order", number()),
         "gaps": ("Gaps", number()),
         "trusted_from": ("Believed from", _clock),
+        "rolled_at": ("Rolled at", _clock),
         "crossed": ("Crossed, s", number(1)),
         "locked": ("Locked, s", number(1)),
         "feed": ("Feed, ms", number(1)),
@@ -45,8 +46,9 @@ def _quality(quality: pl.DataFrame, where: str) -> Table:
     )
     how = (
         "What each book was rebuilt from. A gap is a stretch of doubtful records because messages were lost; before the time in "
-        "'Believed from' something near the touch contradicts the book. Feed is the 99th percentile of the delay from exchange to "
-        "capture. Fills at the front passed over no order ahead in our queue."
+        "'Believed from' something near the touch contradicts the book. At 'Rolled at' the market's symbol turned to "
+        "another instrument, whose book began anew. Feed is the 99th percentile of the delay from exchange to capture. Fills at the front "
+        "passed over no order ahead in our queue."
     )
     sql = f"select q.*, r.complete from book_quality as q join recording as r using (market, session)\n{where} order by session, market"
     return Table("Quality", how, told, columns, sql)

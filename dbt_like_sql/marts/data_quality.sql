@@ -41,6 +41,8 @@ final as (
         quality.out_of_order,
         quality.gaps,
         quality.trusted_from,
+        quality.instruments,
+        quality.rolled_at,
         quality.feed_p50_ms,
         quality.feed_p99_ms,
         quality.front_share

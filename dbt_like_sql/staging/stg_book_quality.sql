@@ -18,6 +18,8 @@ renamed as (
         out_of_order,
         gaps,
         make_timestamp_ns(trusted_from) as trusted_from,
+        instruments,
+        make_timestamp_ns(rolled_at) as rolled_at,
         feed_p50_ns / 1e6 as feed_p50_ms,
         feed_p99_ns / 1e6 as feed_p99_ms,
         front_share

@@ -10,6 +10,7 @@ renamed as (
         make_timestamp_ns(ts_recv) as receive_time,
         row,
         records,
+        instrument_id,
         bid_px_00 / 1e9 as bid,
         bid_sz_00 as bid_size,
         bid_ct_00 as bid_orders,

@@ -10,6 +10,8 @@ renamed as (
         make_timestamp_ns(ts_event) as event_time,
         make_timestamp_ns(ts_recv) as receive_time,
         (ts_recv - ts_event) / 1e6 as feed_delay_ms,
+        publisher_id,
+        instrument_id,
         chr(action) as action,
         chr(side) as side,
         case when price < 9223372036854775807 then price / 1e9 end as price,

@@ -9,6 +9,7 @@ renamed as (
         make_timestamp_ns(ts_event) as event_time,
         make_timestamp_ns(ts_recv) as receive_time,
         row,
+        instrument_id,
         price / 1e9 as price,
         size,
         case aggressor when 1 then 'buy' when -1 then 'sell' else 'unknown' end as aggressor,

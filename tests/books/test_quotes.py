@@ -9,7 +9,7 @@ from assets.books.rebuild import rebuild
 from assets.books.schema import BOOK_COLUMNS, CleanBooks, Quarantine, Trades
 from assets.lake import check
 
-HEAD = ["ts_recv", "ts_event", "action", "side", "price", "size", "flags", "sequence"]
+HEAD = ["ts_recv", "ts_event", "publisher_id", "instrument_id", "action", "side", "price", "size", "flags", "sequence"]
 
 
 def quotes(frame, records):

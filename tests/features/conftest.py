@@ -22,7 +22,7 @@ class Make:
         """Events (ts, bids, asks); a level is (price in ticks, size, count), best first."""
         table = []
         for place, (ts, bids, asks) in enumerate(events):
-            row = {"ts_event": ts, "ts_recv": ts, "row": place if rows is None else rows[place], "records": 1}
+            row = {"ts_event": ts, "ts_recv": ts, "row": place if rows is None else rows[place], "records": 1, "instrument_id": 1}
             for side, levels in (("bid", bids), ("ask", asks)):
                 for level in range(LEVELS):
                     price, size, count = levels[level] if level < len(levels) else (None, None, None)
@@ -39,8 +39,8 @@ class Make:
     def trades(self, *trades: tuple[int, int, float, int, int]) -> pl.DataFrame:
         """Trades (ts, row, price in ticks, size, aggressor)."""
         table = [
-            {"ts_event": ts, "ts_recv": ts, "row": row, "price": int(price * TICK), "size": size, "aggressor": aggressor}
-            for ts, row, price, size, aggressor in trades
+            {"ts_event": ts, "ts_recv": ts, "row": row, "instrument_id": 1, "price": int(price * TICK), "size": size, "aggressor": side}
+            for ts, row, price, size, side in trades
         ]
         tape = pl.DataFrame(table, schema={**Trades.empty().schema})
         check(tape, Trades, "trades of a test")
