@@ -30,7 +30,7 @@ from assets.reports.truth import TruthTables, truth_page
 from assets.shell import OWNERS, contract_check, result, told
 from assets.ticks.schema import Recording
 
-CODE_VERSION: Final = "9"
+CODE_VERSION: Final = "10"
 """Raised with the figures of a report or the look of a page."""
 
 _DESK_INPUTS: Final = (

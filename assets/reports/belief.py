@@ -24,14 +24,15 @@ def _queues(tables: DeskTables) -> Table:
         "queue": ("Queue model", plain),
         "told_right": ("Told right", percent),
         "fill_rate": ("Filled", percent),
-        "fill_rate_estimated": ("by the model", percent),
+        "fill_rate_estimated": ("Filled by the model", percent),
         "time_error_mean_s": ("Time error,\N{NO-BREAK SPACE}s", number(1)),
         "queue_error": ("Queue error", number(1)),
         "orders": ("Orders", number()),
     }
     how = (
-        "What became of real resting orders, and what each model says of them from levels and trades alone; exact knows the orders and is "
-        "the check. Errors: of the time to fill, absolute and mean; of the queue, contracts too many ahead, below zero optimistic."
+        "What became of real resting orders, and what each queue model says of them from levels and trades alone. Exact knows the orders: "
+        "it is the check. Filled is the share that filled, in truth and by the model. Time error is the mean absolute error of the time to "
+        "fill. Queue error counts contracts too many ahead; below zero the model is optimistic."
     )
     truth = tables.truth
     return Table("Queue models", how, by_model(fidelity(truth.shadow, truth.fits)), columns, models_query(truth.where))
@@ -41,19 +42,20 @@ def _live(tables: DeskTables) -> Table:
     columns = {
         "replayed": ("Replayed", plain),
         "filled_live": ("Filled live", number()),
-        "filled_replay": ("in the replay", number()),
+        "filled_replay": ("Filled in the replay", number()),
         "missed": ("Missed", number()),
         "imagined": ("Imagined", number()),
         "pnl_live": ("P&L live", money),
-        "pnl_replay": ("in the replay", money),
+        "pnl_replay": ("P&L in the replay", money),
         "gap": ("Gap", money),
-        "gap_error": ("± error", number(2)),
+        "gap_error": ("Error of the gap", number(2)),
         "sessions": ("Sessions", number()),
     }
     how = (
-        "Live is the policy inside the exchange's own matching engine. The same orders are replayed on that market's records: missed "
-        "filled live alone, imagined in the replay alone. The same policy is replayed on records without our orders, as all of this page "
-        f"is. The gap is live less replay, {tables.unit}, with its standard error over the sessions: what a replay cannot show, and chance."
+        "Live is the policy inside the exchange's own matching engine. The same orders are replayed on the records of that market. Missed "
+        "orders filled live alone, imagined ones in the replay alone. The same policy is replayed on records without our orders, as for "
+        f"all figures of this page. Gap is live less replay, {tables.unit}, with its standard error over the sessions: it holds what a "
+        "replay cannot show, and chance."
     )
     sql = (
         f"with beside as (\n    select '{_ORDERS}' as replayed, filled_log as filled_live, filled_replay, missed, imagined,\n"

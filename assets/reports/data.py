@@ -45,10 +45,11 @@ def _quality(quality: pl.DataFrame, where: str) -> Table:
         whole=pl.when("complete").then(pl.lit("whole")).when(~pl.col("complete")).then(pl.lit("ends early")),
     )
     how = (
-        "What each book was rebuilt from. A gap is a stretch of doubtful records because messages were lost; before the time in "
-        "'Believed from' something near the touch contradicts the book. At 'Rolled at' the market's symbol turned to "
-        "another instrument, whose book began anew. Feed is the 99th percentile of the delay from exchange to capture. Fills at the front "
-        "passed over no order ahead in our queue."
+        "What each book was rebuilt from. A gap is a stretch of records that cannot be trusted because messages were lost. Before the "
+        "time in 'Believed from' the records contradict the book near its best prices. At 'Rolled at' the market's symbol turned to another "
+        "instrument, whose book began anew. Crossed and locked say how long the best bid stood above the best ask, or at it. Feed is the "
+        "delay from exchange to capture that 99 of 100 records keep. Fills at the front are those that passed over no order ahead of them "
+        "in the rebuilt queue."
     )
     sql = f"select q.*, r.complete from book_quality as q join recording as r using (market, session)\n{where} order by session, market"
     return Table("Quality", how, told, columns, sql)
@@ -66,7 +67,7 @@ def _quarantine(refused: pl.DataFrame, where: str) -> Table:
         .agg(rows=pl.col("rows").sum(), sessions=pl.col("session").n_unique().cast(pl.Int64))
         .sort("rows", "market", "reason", descending=[True, False, False])
     )
-    how = "Records that are in no published book, kept in the table quarantine with the reason why."
+    how = "Records that are in no book, and why. The table quarantine keeps them."
     sql = (
         "select market, reason, count(*) as rows, count(distinct session) as sessions from quarantine\n"
         f"{where} group by all order by rows desc, market, reason"

@@ -6,7 +6,7 @@ from typing import Final
 import polars as pl
 
 from assets.reports import figures, origin
-from assets.reports.page import Exhibit, Table, Teller, money, number, plain
+from assets.reports.page import Exhibit, Table, Teller, either, money, number, plain
 
 
 def origin_queries(where: str, multiplier: Decimal) -> dict[str, str]:
@@ -70,44 +70,49 @@ def origins(report: pl.DataFrame, told: pl.DataFrame, sql: dict[str, str]) -> li
         "markout_10s": ("After 10 s", money),
         "markout_60s": ("After 60 s", money),
         "paid": ("Fee", number(2)),
-        "kept": ("All, after 10 s and fees", money),
+        "kept": ("Kept in all", money),
     }
 
     def table(title: str, how: str, by: pl.Expr, key: tuple[str, Teller], query: str) -> Table:
-        means = f"Mean {unit} a contract, before fees; the last column is the sum over contracts of what was left after 10 s and the fee."
+        means = (
+            f"Figures are {unit} a contract on average, before fees. Kept in all is the total over these contracts: "
+            "what each was worth 10 s after its fill, less its fee."
+        )
         return Table(title, f"{how} {means}", origin.breakdown(told, by), {"key": key, **kept}, sql.get(query))
 
     return [
         Exhibit(
             "made-of",
             f"What the net is made of, {unit}",
-            "Spread captured is what resting orders earned against the middle at the fill, slippage what taking orders paid. Moves is what "
-            "positions earned as the middle moved afterwards: below zero, the market went against the fills.",
+            "Spread captured is what resting orders earned against the mid at their fills. Slippage is what taking orders paid. Moves is "
+            "what the positions earned as the mid moved afterwards; below zero, the market went against the fills. The mid is the middle "
+            "between the best bid and ask.",
             figures.waterfall(origin.made_of(report), unit),
             sql.get("made_of"),
         ),
         Exhibit(
             "markouts",
             f"What a fill was worth as time went on, {unit} a contract",
-            "Mean of side × (mid later − price), before fees. It begins with what the order earned of the spread; a line that falls means "
-            "that the market went against the fills, and one that ends below the fee means that the fills lost money.",
+            "The mean over all contracts of side × (mid later − price), before fees; side is +1 for a buy and −1 for a sale. A line begins "
+            "with what the orders earned of the spread. A line that falls says that the market went against the fills. One that ends below "
+            "the fee says that the fills lost money.",
             figures.markouts(origin.markouts(told), unit),
             sql.get("markouts"),
         ),
         table("By hour", "Hour of the day, UTC.", origin.by_hour(), ("Hour", number()), "hour"),
-        table("By side", "Bought or sold, resting (maker) or taking (taker).", origin.by_side(), ("Side", plain), "side"),
+        table("By side", "A maker order rested in the book, a taker order took from it.", origin.by_side(), ("Side", plain), "side"),
         table(
             "By place in the queue",
-            "Contracts ahead when the order arrived, from this many on.",
+            "Contracts that were ahead of the order when it arrived: this many or more, and fewer than in the next row.",
             origin.by_queue(),
-            ("Ahead", number()),
+            ("Ahead", either("taken", number())),
             "queue",
         ),
         table(
             "By score",
-            "Fills in four equal parts by the score that sent their order, 1 the lowest.",
+            "The fills in four equal parts, by the score that sent their order. Quarter 1 has the lowest scores.",
             origin.by_score(),
-            ("Quarter", number()),
+            ("Quarter", either("no score", number())),
             "score",
         ),
     ]
@@ -125,9 +130,9 @@ def curve_exhibits(curves: pl.DataFrame, sql: str | None) -> list[Exhibit | Tabl
     whole = Exhibit(
         "importance",
         "What each indicator adds",
-        f"Trained on {first} to {last}. The bar is the root mean square of what the indicator's curve adds to the predicted move. In the "
-        "figures below, dots are the mean move in a bucket of |indicator|, larger with more rows; the line is the joint fit, which holds "
-        "only what the other indicators do not explain, with its 95 % band; both in ticks.",
+        f"The model was trained on {first} to {last}. A bar is the root mean square of what the indicator's curve adds to the predicted "
+        "move. Each figure below has one indicator. A dot is the mean move of a bucket of |indicator|; it is larger with more rows. The "
+        "line is the joint fit with its 95 % band: it holds only what the other indicators do not explain. Both are in ticks.",
         figures.weights(ranked),
         sql,
     )

@@ -7,7 +7,7 @@ import polars as pl
 
 from assets.desk import PRICE_UNIT, Market
 from assets.reports.page import money
-from assets.reports.plot import Figure, axes, listed, marked, milliseconds, name_days, packed, stroke, thin
+from assets.reports.plot import Figure, axes, listed, logarithmic, marked, milliseconds, name_days, packed, stroke, thin
 from assets.reports.summary import price_worth
 
 _CROWD: Final = 400
@@ -138,7 +138,7 @@ def curve(buckets: pl.DataFrame) -> Figure:
     }
     fitted = stroke("fitted curve", middle, value, "--ink", width=2, hovertemplate="%{y:.3f} ticks<extra>fitted</extra>")
     figure = axes([*traces, dots, fitted], height=220, hovermode="closest", legend=False)
-    figure["layout"]["xaxis"] |= {"type": "log", "nticks": 5, "exponentformat": "power"}
+    logarithmic(figure, middle)
     figure["layout"]["margin"] = {"l": 44, "r": 8, "t": 8, "b": 30}
     return figure
 
@@ -166,26 +166,26 @@ def markouts(rows: pl.DataFrame, unit: str) -> Figure | None:
 
 
 def waterfall(parts: list[tuple[str, float]], unit: str, *, total: str = "net") -> Figure:
-    """How amounts add up, one after another, to their sum."""
-    labels, amounts = [label for label, _ in parts], [amount for _, amount in parts]
+    """How amounts add up, one after another, to their sum: a line each, as its name and its amount need more room than a phone's width."""
+    amounts = [amount for _, amount in parts]
+    named = [*parts, (total, sum(amounts))]
     steps = {
         "type": "waterfall",
+        "orientation": "h",
         "name": unit,
-        "x": [*labels, total],
-        "y": packed(np.array([*amounts, 0.0])),
+        "y": [f"{label}<br><b>{money(amount)}</b>" for label, amount in named],
+        "x": packed(np.array([*amounts, 0.0])),
         "measure": [*["relative"] * len(parts), "total"],
         "increasing": {"marker": {"color": "--buy"}},
         "decreasing": {"marker": {"color": "--sell"}},
         "totals": {"marker": {"color": "--ink"}},
         "connector": {"line": {"color": "--rule", "width": 1}},
-        "text": [money(amount) for amount in [*amounts, sum(amounts)]],
-        "textposition": "outside",
-        "cliponaxis": False,
-        "hovertemplate": "%{x}<br>%{text} " + unit + "<extra></extra>",
+        "textposition": "none",
+        "hovertemplate": "%{y} " + unit + "<extra></extra>",
     }
-    figure = axes([steps], height=300, legend=False, hovermode="closest")
-    figure["layout"]["margin"]["t"] = 24
-    figure["layout"]["xaxis"] |= {"type": "category", "tickangle": 0}
+    figure = axes([steps], height=60 + 44 * len(named), legend=False, hovermode="closest")
+    figure["layout"]["yaxis"] |= {"type": "category", "autorange": "reversed", "showgrid": False}
+    figure["layout"]["xaxis"] |= {"showgrid": True, "zeroline": True, "title": {"text": unit}}
     return figure
 
 

@@ -9,7 +9,7 @@ from assets.reports.data import data_exhibits
 from assets.reports.exhibits import origin_queries, origins
 from assets.reports.luck import assumptions, luck, ways
 from assets.reports.models import model
-from assets.reports.page import Card, Exhibit, Link, Page, Section, Table, money, number, percent, render, to_page
+from assets.reports.page import Card, Exhibit, Link, Page, Section, Table, fall, money, number, percent, render, to_page
 from assets.reports.session import headline, lead
 from assets.reports.tables import DeskTables
 
@@ -24,7 +24,7 @@ def week_page(tables: DeskTables, monday: dt.date) -> str:
     week = tables.week(monday)
     sections = [
         Section("Result", [headline(week.reports), *_running(week), _sessions(week)]),
-        Section("Where it came from", [*_origins(week), *assumptions(week.what_if, week.unit, week.where), *ways(week)]),
+        Section("Where the result came from", [*_origins(week), *assumptions(week.what_if, week.unit, week.where), *ways(week)]),
         Section("The model", model(week)),
         Section("The data", data_exhibits(week.quality, week.refused)),
     ]
@@ -38,7 +38,7 @@ def desk_page(tables: DeskTables) -> str:
     tables_of = [_stretches(tables, "week"), _stretches(tables, "month"), _sessions(tables)]
     sections = [
         Section("Result", [_cards(tables), *_running(tables), *tables_of]),
-        Section("Where it came from", [*_origins(tables), *assumptions(tables.what_if, tables.unit, tables.where), *ways(tables)]),
+        Section("Where the result came from", [*_origins(tables), *assumptions(tables.what_if, tables.unit, tables.where), *ways(tables)]),
         Section("Is it luck?", luck(tables)),
         *belief(tables),
         Section("The model", model(tables)),
@@ -64,27 +64,36 @@ def _cards(tables: DeskTables) -> list[Card]:
     net = reports["net_pnl"].to_numpy()
     most, one = statistics.bases(reports)
     returned = statistics.returns(reports).row(-1, named=True)
-    fall = statistics.max_drawdown(net)
+    deepest = statistics.max_drawdown(net)
     days = ["the start", *reports["session"].dt.strftime("%d %b %Y").to_list()]
     worst = reports.sort("net_pnl", "session").row(0, named=True)
     months = statistics.scoreboard(reports, "1mo").sort("net_pnl", "month", descending=[True, False])
     won, lost = int((net > 0).sum()), int((net < 0).sum())
     own = [
-        Card("Return", percent(returned["net"]), f"of the most it held, {number()(most)}"),
-        Card("Return, held", percent(returned["held"]), f"of one contract, {number()(one)}: held each session and flat overnight"),
+        Card("Return", _finely(returned["net"]), f"of {number()(most)} {tables.unit}, the most that was held"),
+        Card(
+            "Return of one contract held",
+            _finely(returned["held"]),
+            f"of {number()(one)} {tables.unit}, its worth at first; it was held through each session and not overnight",
+        ),
         Card("Sharpe, a year", number(2)(evidence.sharpe(net, tables.per_year)), f"{number(3)(evidence.sharpe(net))} a session"),
         Card("Sortino, a year", number(2)(statistics.sortino(net, tables.per_year)), f"{tables.per_year} sessions a year"),
         Card(
             "Drawdown",
-            money(-fall.depth if fall else 0.0),
-            f"{days[fall.peak + 1]} to {days[fall.trough + 1]}" if fall else "always at a high",
+            fall(deepest.depth if deepest else 0.0),
+            f"{days[deepest.peak + 1]} to {days[deepest.trough + 1]}" if deepest else "it never fell below its peak",
         ),
         Card("Sessions won / lost", f"{won} / {lost}", f"of {len(net)}"),
-        Card("Worst day", money(worst["net_pnl"]), str(worst["session"])),
+        Card("Worst session", money(worst["net_pnl"]), str(worst["session"])),
         Card("Best month", money(months["net_pnl"][0]), f"{months['month'][0]:%B %Y}"),
     ]
     common = [card for card in headline(reports) if card.label not in {"Worst fall", "One contract held"}]
     return [*common[:2], *own, *common[2:]]
+
+
+def _finely(share: float | None) -> str:
+    """A return as a percentage with two decimals: over a few sessions it is often less than a tenth of one per cent."""
+    return "–" if share is None else f"{number(2)(100 * share)}%"
 
 
 def _running(tables: DeskTables) -> list[Exhibit]:
@@ -95,8 +104,8 @@ def _running(tables: DeskTables) -> list[Exhibit]:
         Exhibit(
             "cumulative",
             "Cumulative return against holding the contract",
-            f"Added up from zero: net after fees, and before fees, of the most that was held, {most} {unit}; one contract held from first "
-            f"to last quote of each session, of its worth at the very first, {one} {unit}.",
+            f"The lines add up from zero. Net and before fees are shares of the most that was held, {most} {unit}. One contract held is "
+            f"bought at the first quote of each session and sold at its last; its line is a share of its worth at the start, {one} {unit}.",
             history_figures.cumulative(reports, unit),
             "with based as (select *, nullif(max(max_position * notional) over (), 0) as most_held,\n"
             f"    nullif(first_value(notional) over (order by session), 0) as one_contract from performance_report\n    {where})\n"
@@ -108,14 +117,14 @@ def _running(tables: DeskTables) -> list[Exhibit]:
         Exhibit(
             "drawdown",
             f"Drawdown, {unit}",
-            "How far cumulative net P&L stood below its highest point so far, at the end of each session.",
+            "How far the net P&L of all sessions together stood below its highest point so far, at the end of each session.",
             history_figures.desk_drawdown(reports, unit),
             f"with worth as (select session, sum(net_pnl) over (order by session) as net from performance_report\n{where})\n"
             "select session, net - greatest(0, max(net) over (order by session)) as below_peak from worth order by session",
         ),
         Exhibit(
             "days",
-            f"Day by day, {unit}",
+            f"Session by session, {unit}",
             "Net P&L of each session.",
             figures.bars(days, reports["net_pnl"].to_numpy(), unit),
             f"select session, net_pnl from performance_report\n{where} order by session",
@@ -123,7 +132,7 @@ def _running(tables: DeskTables) -> list[Exhibit]:
         Exhibit(
             "held",
             "Contracts held",
-            "Bars are the contracts held, long or short, averaged over each session's time; marks are the most held at once.",
+            "A bar is the mean position of a session over its time, long or short. A mark is the most that was held at once.",
             history_figures.held(reports),
             f"select session, mean_position, max_position from performance_report\n{where} order by session",
         ),
@@ -142,7 +151,7 @@ def _stretches(tables: DeskTables, stretch: str) -> Table:
         "cancelled_share": ("Cancelled", percent),
         "sharpe": ("Sharpe", number(2)),
         "worst_day": ("Worst day", money),
-        "hold_pnl": ("Held", money),
+        "hold_pnl": ("One held", money),
         "r2": ("R²", number(4)),
     }
     sql = (
@@ -154,8 +163,8 @@ def _stretches(tables: DeskTables, stretch: str) -> Table:
         f"from performance_report\n{tables.where} group by 1 order by 1"
     )
     how = (
-        f"Money in {tables.unit}. Sharpe is annual and says little over so few sessions. R² is of the prediction, of sessions that the "
-        "model never saw. Held is one contract from first to last quote of each session."
+        f"Money is in {tables.unit}. The Sharpe ratio is annual; over so few sessions it says little. R² is that of the prediction, on "
+        "sessions that the model never saw. One held is one contract from the first quote to the last of each session."
     )
     return Table("Weeks" if stretch == "week" else "Months", how, rows, columns, sql)
 
@@ -171,11 +180,14 @@ def _sessions(tables: DeskTables) -> Table:
         "fills": ("Fills", number()),
         "wins": ("Won", number()),
         "losses": ("Lost", number()),
-        "max_drawdown": ("Worst fall", number(2)),
-        "hold_pnl": ("Held", money),
+        "max_drawdown": ("Worst fall", fall),
+        "hold_pnl": ("One held", money),
         "r2": ("R²", number(4)),
     }
-    how = f"Money in {tables.unit}. Gross = spread captured − slippage + what positions earned as the market moved; net = gross − fees."
+    how = (
+        f"Money is in {tables.unit}. Gross is spread captured, less slippage, and what positions earned as the market moved. Net is gross "
+        "less fees. Worst fall is how far the account stood below its peak within the session."
+    )
     return Table("Sessions", how, tables.reports, columns, f"select * from performance_report\n{tables.where} order by session")
 
 

@@ -5,7 +5,7 @@ import polars as pl
 
 from assets.reports.figures import drawdown
 from assets.reports.plot import Figure, axes, listed, marked, name_days, packed, stroke
-from assets.reports.statistics import random_trades, returns
+from assets.reports.statistics import returns, t_statistic
 
 
 def drift(wide: pl.DataFrame) -> Figure:
@@ -64,16 +64,20 @@ def desk_drawdown(reports: pl.DataFrame, unit: str) -> Figure | None:
 
 
 def luck(reports: pl.DataFrame, unit: str) -> Figure | None:
-    """The net P&L that coin-tossed directions would have given, as a bell, and the one that came, as a line."""
-    mean, deviation = random_trades(reports)
-    if not deviation:
+    """The net P&L that chance gives where the true mean of a session is zero, as a bell, and the one that came, as a line.
+
+    The bell is Student's t with sessions - 1 degrees of freedom, as wide as the standard error of the sum: the picture of `chance`.
+    """
+    pnl = reports["net_pnl"].to_numpy()
+    t = t_statistic(pnl)
+    if not t:
         return None
-    net = float(reports["net_pnl"].sum())
-    reach = max(4 * deviation, abs(net - mean) * 1.1)
-    x = np.linspace(mean - reach, mean + reach, 241)
-    density = np.exp(-0.5 * ((x - mean) / deviation) ** 2)
-    bell = stroke("directions tossed by a coin", x, density, "--muted", width=1.5, fill="tozeroy", fillcolor="--grid")
-    came = stroke("what came", np.array([net, net]), np.array([0.0, 1.0]), "--sell" if net < mean else "--buy", width=3)
+    net, freedom = float(pnl.sum()), len(pnl) - 1
+    reach = max(4.0, abs(t) * 1.1)
+    z = np.linspace(-reach, reach, 241)
+    density = (1 + z**2 / freedom) ** (-(freedom + 1) / 2)
+    bell = stroke("chance alone", z * net / t, density, "--muted", width=1.5, fill="tozeroy", fillcolor="--grid")
+    came = stroke("what came", np.array([net, net]), np.array([0.0, 1.0]), "--sell" if net < 0 else "--buy", width=3)
     for line in (bell, came):
         line["hovertemplate"] = "%{x:,.2f}"
     figure = axes([bell, came], height=260, hovermode="closest")

@@ -14,7 +14,7 @@ from assets.desk import Desk
 from assets.lake import Lake
 from assets.reports import figures
 from assets.reports.page import Card, Exhibit, Link, Page, Section, Table, number, percent, plain, render, write
-from assets.reports.plot import Figure, axes, listed, packed, stroke
+from assets.reports.plot import Figure, axes, listed, logarithmic, packed, stroke
 
 _HORIZONS: Final = (1, 2, 5, 10, 20, 30, 60)
 """Seconds, those of the columns rank_1s to rank_60s."""
@@ -62,21 +62,29 @@ def lab_page(tables: LabTables, name: str, period: dt.date, provenance: str) -> 
     sections = [
         Section("Leaderboard", [_cards(tables), *_leaderboard(tables.scores, drawn, where)]),
         Section("How far ahead, and how alike", _matrices(tables, drawn, where)),
-        Section("Each by itself: mean move in ticks by bucket of |indicator|, curve, 95 % band", _graphs(tables, drawn, where)),
+        Section("Each indicator by itself", _graphs(tables, drawn, where)),
     ]
     if (tables.trials["sampler"] != "desk").any():
-        sections.append(Section("The search: held-out R² added, in %, by tau", _search(tables.trials, where)))
+        sections.append(Section("The search for better parameters", _search(tables.trials, where)))
     links = [Link("The desk", "index.html")]
     return render(Page(title, _lead(tables.scores), provenance, sections, links, _FOOTER))
 
 
 def _lead(scores: pl.DataFrame) -> str:
     if not scores.height:
-        return "No training session reaches a minute ahead, so that nothing could be scored."
+        return "No training session reaches a minute ahead, so nothing could be scored."
     passed, height = int(scores["passes"].sum()), scores.height
-    test = f"{passed} of {height} indicators pass the test at {LEVEL:.0%} over all of them, by {scores['sessions'][0]} training sessions"
-    dropped = [f"{indicator} for {better}" for indicator, better in scores.select("indicator", "dropped_for").drop_nulls().iter_rows()]
-    return f"{test}. Left out as redundant: {', '.join(dropped) or 'none'}."
+    test = (
+        f"{passed} of {height} indicators pass the test: over {scores['sessions'][0]} training sessions their rank correlation with the "
+        f"coming move differs from zero, with a chance of at most {LEVEL:.0%} that any passes by luck."
+    )
+    redundant = scores.select("indicator", "dropped_for").drop_nulls()
+    dropped = [f"{indicator} because of {better}" for indicator, better in redundant.iter_rows()]
+    return f"{test} {f'Left out as redundant: {_listed(dropped)}.' if dropped else 'None is redundant.'}"
+
+
+def _listed(names: list[str]) -> str:
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
 
 def _cards(tables: LabTables) -> list[Card]:
@@ -86,12 +94,12 @@ def _cards(tables: LabTables) -> list[Card]:
     best = scores.sort("r2_alone", descending=True, nulls_last=True).row(0, named=True)
     most = scores.filter("on_desk").sort("r2_added", descending=True, nulls_last=True).row(0, named=True)
     return [
-        Card("Indicators", f"{scores.height}", f"{int(scores['on_desk'].sum())} of the desk"),
-        Card("Kept", f"{int(scores['kept'].sum())}", "the period's curves are fitted on them"),
-        Card("Pass the test", f"{int(scores['passes'].sum())}", f"Holm, {LEVEL:.0%} over all"),
-        Card("Best alone", percent(best["r2_alone"]), f"{best['indicator']}, held-out R²"),
-        Card("Adds most", percent(most["r2_added"]), f"{most['indicator']}, held-out R²"),
-        Card("Tried", f"{tables.trials.height}", "parameter values, on training sessions"),
+        Card("Indicators", f"{scores.height}", f"{int(scores['on_desk'].sum())} of them the desk's own"),
+        Card("Kept", f"{int(scores['kept'].sum())}", "the period's curves are fitted on these"),
+        Card("Pass the test", f"{int(scores['passes'].sum())}", f"at {LEVEL:.0%} over all of them (Holm)"),
+        Card("Best alone", percent(best["r2_alone"]), f"held-out R² of {best['indicator']}"),
+        Card("Adds most", percent(most["r2_added"]), f"held-out R² that {most['indicator']} adds"),
+        Card("Tried", f"{tables.trials.height}", "values of parameters, on training sessions"),
     ]
 
 
@@ -116,14 +124,16 @@ def _leaderboard(scores: pl.DataFrame, drawn: list[str], where: str) -> list[Exh
         Exhibit(
             "leaderboard",
             "What each indicator adds, and what it is worth alone",
-            "Held-out R²: filled what it adds to the desk's other indicators, hollow by itself, each with the 95 % interval of "
-            "whole sessions drawn with replacement. What adds nothing may still say much alone: others say it too.",
+            "R² on held-out sessions. A filled dot is what the indicator adds to the desk's other indicators, a hollow dot what it is "
+            "worth alone. Lines are 95 % intervals from whole sessions drawn with replacement. An indicator that adds nothing may say "
+            "much alone: then others say it too.",
             figure,
             sql,
         ),
         Table(
             "Every indicator",
-            "Stability is the mean over the sessions' rank correlations by their standard deviation; the hit rate is of rows that moved.",
+            "Stability is the mean of the sessions' rank correlations over their standard deviation. Hit rate is the share of moves whose "
+            "direction the indicator had right. Closest is the indicator most like it, with their correlation.",
             ranked,
             columns,
             sql,
@@ -162,15 +172,16 @@ def _matrices(tables: LabTables, drawn: list[str], where: str) -> list[Exhibit |
         Exhibit(
             "decay",
             "How far ahead each sees",
-            "Rank correlation with the move over 1 to 60 seconds. What pales to the right is forgotten soon: an order that takes longer to "
-            "fill finds little of it left.",
+            "Rank correlation with the move over the next 1 to 60 seconds. A row that pales to the right is forgotten soon: an order that "
+            "takes longer to fill finds little of it left.",
             _heat(decay, labels, drawn[::-1], float(np.abs(decay).max(initial=1e-9))) if drawn else None,
             f"select indicator, {', '.join(f'rank_{horizon}s' for horizon in _HORIZONS)} from stg_indicator_scores\n{where}",
         ),
         Exhibit(
             "correlations",
             "How alike they are",
-            "Rank correlation of each pair, averaged over the training sessions. Blocks of one colour say one thing several times.",
+            "Rank correlation of each pair, averaged over the training sessions. The columns stand in the order of the rows. A block of "
+            "one colour says one thing several times.",
             _heat(_square(tables.correlations, drawn)[::-1], drawn, drawn[::-1], 1.0) if drawn else None,
             f"select * from stg_indicator_correlations\n{where}",
         ),
@@ -185,10 +196,11 @@ def _heat(values: np.ndarray, across: list[str], down: list[str], most: float) -
         "hovertemplate": "%{y}, %{x}: %{z:.3f}<extra></extra>", "showscale": False,
     }  # fmt: skip
     figure = listed([trace], len(down))
-    figure["layout"]["xaxis"] |= {"type": "category", "tickangle": -45 if len(across) > len(_HORIZONS) else 0, "dtick": 1}
+    figure["layout"]["xaxis"] |= {"type": "category", "tickangle": -90 if len(across) > len(_HORIZONS) else 0, "dtick": 1}
     figure["layout"]["xaxis"]["tickfont"] = {"size": 11}
-    figure["layout"]["height"] += 60 if len(across) > len(_HORIZONS) else 0
-    return figure
+    figure["layout"]["height"] += 110 if len(across) > len(_HORIZONS) else 0
+    # A phone has no room for numbers in the cells, nor for more than a few names below them.
+    return figure | {"phone": {"traces": {"texttemplate": ""}, "layout": {"xaxis": {"showticklabels": len(across) <= len(_HORIZONS)}}}}
 
 
 def _square(correlations: pl.DataFrame, names: list[str]) -> np.ndarray:
@@ -208,7 +220,7 @@ def _graphs(tables: LabTables, drawn: list[str], where: str) -> list[Exhibit | T
         rows = told.filter(pl.col("indicator") == indicator)
         if rows.height:
             sql = f"select * from stg_indicator_buckets\n{where} and indicator = '{indicator}'"
-            how = "Dots: bucket means. Line: its own curve."
+            how = "Dots: the mean move of each bucket of |indicator|, in ticks. Line: the indicator's own curve with its 95 % band."
             graphs.append(Exhibit(f"graph-{place}", indicator, how, figures.curve(rows), sql, small=True))
     return graphs
 
@@ -224,8 +236,8 @@ def _search(trials: pl.DataFrame, where: str) -> list[Exhibit | Table]:
     told = best.join(of_desk, on=kind, how="left").join(trials.group_by(kind).agg(tries=pl.len()), on=kind, how="left")
     table = Table(
         "The best value of each formula",
-        "Held-out R² added to the desk's indicators of other formulas or markets: what it is worth in the place of the desk's own. "
-        "The best of many tries flatters itself; the desk changes by a line in its file, not by itself.",
+        "R² added is on held-out sessions, beside the desk's indicators of other formulas or markets: what the value is worth in the place "
+        "of the desk's own. The best of many tries looks better than it is. The desk changes only when its file does.",
         told.sort("score", descending=True, nulls_last=True),
         columns,
         f"select * from stg_indicator_trials\n{where}",
@@ -235,7 +247,8 @@ def _search(trials: pl.DataFrame, where: str) -> list[Exhibit | Table]:
     for place, row in enumerate(timed.iter_rows(named=True)):
         of_it = f"{where} and formula = '{row['formula']}' and leader = '{row['leader']}'"
         sql = f"select tau, sampler, score from stg_indicator_trials\n{of_it} order by tau"
-        title, how = f"{row['leader']} {row['formula']}".strip(), "A dot is a value tried: the desk's, the grid's, the search's."
+        title = f"{row['leader']} {row['formula']}".strip()
+        how = "A dot is a value of tau that was tried, and the held-out R² that it adds, in %."
         small.append(Exhibit(f"search-{place}", title, how, _tries(trials, row), sql, small=True))
     return [table, *small]
 
@@ -249,7 +262,8 @@ def _tries(trials: pl.DataFrame, of: dict[str, Any]) -> Figure:
         names = {"text": some["indicator"].to_list(), "hovertemplate": "%{text}: %{y:.3f} %<extra></extra>"}
         data.append(dots | {"mode": "markers", "marker": {"color": colour, "size": 7}} | names)
     figure = axes(data, height=220, hovermode="closest")
-    figure["layout"]["xaxis"] |= {"type": "log", "nticks": 5, "title": {"text": "tau, s"}}
+    logarithmic(figure, rows["tau"].to_numpy())
+    figure["layout"]["xaxis"] |= {"title": {"text": "tau, s"}}
     figure["layout"]["margin"] = {"l": 48, "r": 8, "t": 28, "b": 40}
     return figure
 

@@ -1,11 +1,9 @@
 """Whether a result may be luck, and what other ways to trade would have come to."""
 
-from statistics import NormalDist
 from typing import Final
 
 import polars as pl
 
-from assets.fills import evidence
 from assets.reports import history_figures, statistics
 from assets.reports.page import Card, Exhibit, Table, Teller, money, number, percent, plain
 from assets.reports.tables import DeskTables
@@ -25,25 +23,35 @@ def luck(tables: DeskTables) -> list[Exhibit | Table | list[Card]]:
     mean = float(net.mean()) if len(net) else None
     policies = tables.policies
     trials = number()(policies["trials"].max() if policies.height else None)
-    toss, deviation = statistics.random_trades(tables.reports)
-    by_coin = 1 - NormalDist(toss, deviation).cdf(float(net.sum())) if deviation else None
-    between = f"95 %: {money(interval[0])} to {money(interval[1])}" if interval else "too few sessions"
+    between = f"95 % interval: {money(interval[0])} to {money(interval[1])}" if interval else "too few sessions for an interval"
     cards = [
-        Card("Mean day", money(mean), between),
-        Card("t-statistic", number(2)(statistics.t_statistic(net)), "of the mean day"),
-        Card("True Sharpe above 0", percent(evidence.probabilistic_sharpe(net)), "probability"),
-        Card("Deflated Sharpe", percent(_median(policies["dsr"])), f"of a winner in training, after {trials} trials; median period"),
-        Card("Overfitting (PBO)", percent(_median(policies["pbo"])), "of the search for it; 50 % where there is nothing to find"),
-        Card("A coin does as well", percent(by_coin), "probability"),
-        Card("Record to convince", number()(enough), f"sessions, at 95 %; there are {len(net)}"),
+        Card("Mean session", money(mean), between),
+        Card(
+            "Chance does as well",
+            percent(statistics.chance(net)),
+            f"where the true mean is zero; t is {number(2)(statistics.t_statistic(net))}",
+        ),
+        Card("Record to convince", number()(enough), f"sessions with this Sharpe ratio, for 95 % certainty; there are {len(net)}"),
+        Card(
+            "Deflated Sharpe",
+            percent(_median(policies["dsr"])),
+            f"chance that the policy chosen in training has a Sharpe ratio above zero, after {trials} trials; of the median period",
+        ),
+        Card(
+            "Overfitting (PBO)",
+            percent(_median(policies["pbo"])),
+            "chance that the search's choice is below the median elsewhere; 50 % where there is nothing to find",
+        ),
     ]
     how = (
-        "The grey bell is the net P&L to expect had a coin decided the direction of each round trip, with the same sizes and fees. "
-        "The line is what came: within the bell it cannot be told from chance. Round trips that overlap in time share their luck, so the "
-        "true bell is somewhat wider."
+        "The grey bell is the net P&L that chance alone gives over as many sessions, if the true mean of a session is zero. Its width "
+        "comes from how the sessions differ. The line is what came: where it stands within the bell, it cannot be told from chance."
     )
-    sql = f"select sum(net_pnl) as net, -sum(fees) as mean, sqrt(sum(trip_square)) as deviation\nfrom performance_report\n{tables.where}"
-    bell = Exhibit("luck", "Random trades", how, history_figures.luck(tables.reports, tables.unit), sql)
+    sql = (
+        "select sum(net_pnl) as net, stddev_samp(net_pnl) * sqrt(count(*)) as standard_error, count(*) - 1 as degrees_of_freedom\n"
+        f"from performance_report\n{tables.where}"
+    )
+    bell = Exhibit("luck", "What chance alone would give", how, history_figures.luck(tables.reports, tables.unit), sql)
     return [cards, bell, *([_chosen(tables)] if policies.height else [])]
 
 
@@ -63,8 +71,9 @@ def _chosen(tables: DeskTables) -> Table:
         "pbo": ("PBO", percent),
     }
     how = (
-        "The best net P&L on the training sessions of each period: the set of indicators that predicts, the threshold of a score and the "
-        "weights of what is in it, in ticks. A threshold of a thousand stands aside. Settings that jump from period to period are chance."
+        "What earned most on the training sessions of each period: the set of indicators that predicts, the threshold that a score has to "
+        "reach, and the weights of what is in the score, in ticks. With a threshold of a thousand the policy stands aside. Settings that "
+        "jump from period to period are chance."
     )
     sql = f"select {', '.join(columns)} from quoting_policy\nwhere market = '{tables.name}' order by period"
     return Table("What each search chose", how, tables.policies.sort("period"), columns, sql)
@@ -79,7 +88,7 @@ def ways(tables: DeskTables) -> list[Exhibit | Table]:
     """The policy without each of its factors, and simpler ways to trade, on the same sessions."""
     if not tables.ablation.height:
         return []
-    rows = compared(tables.ablation)
+    rows = compared(tables.ablation).with_columns(way=pl.col("variant").str.replace_all("_", " "))
     sql = (
         "with traded as (select variant, session, net_pnl, contracts, net_pnl - max(net_pnl) filter (variant = 'full')\n"
         "    over (partition by session) as less_full from policy_ablation\n"
@@ -88,29 +97,31 @@ def ways(tables: DeskTables) -> list[Exhibit | Table]:
         "from traded group by variant order by mean_day desc, variant"
     )
     how = (
-        f"Net P&L of a mean session, {tables.unit}, had it been traded by the policy as it is (full), without one of its factors, or in a "
-        "simpler way: the same sessions, predictions and exchange. Lines are 95 % intervals, from whole sessions drawn with replacement; "
-        "where they overlap much, these sessions cannot tell the two apart."
+        f"Net P&L of the mean session, {tables.unit}: traded by the policy as it is (full), without one of its factors, or in a simpler "
+        "way. Sessions, predictions and exchange are the same. Lines are 95 % intervals, from whole sessions drawn with replacement; where "
+        "two overlap much, these sessions cannot tell the ways apart."
     )
     columns = {
-        "variant": ("Way to trade", plain),
+        "way": ("Way to trade", plain),
         "sessions": ("Sessions", number()),
-        "mean": ("Mean day", money),
+        "mean": ("Mean session", money),
         "low": ("from", money),
         "high": ("to", money),
         "difference": ("Less the policy", money),
         "difference_low": ("from", money),
         "difference_high": ("to", money),
-        "contracts": ("Contracts a day", number()),
+        "contracts": ("Contracts a session", number()),
     }
-    against = f"{tables.unit}. Less the policy: the same session by session, so that what moved both is left out."
-    named = pl.col("variant").str.replace_all("_", " ")
+    against = (
+        f"Money is in {tables.unit}. Less the policy is the mean of each session's difference from the policy as it is: what moved both is "
+        "left out. From and to are the ends of the 95 % interval."
+    )
     return [
         Exhibit(
             "ways",
             f"Other ways to trade, {tables.unit} a session",
             how,
-            history_figures.intervals(rows.select("mean", "low", "high", label=named), f"{tables.unit} a session"),
+            history_figures.intervals(rows.select("mean", "low", "high", label="way"), f"{tables.unit} a session"),
             sql,
         ),
         Table("Ways to trade", against, rows, columns, sql),
@@ -137,21 +148,21 @@ def assumptions(what_if: pl.DataFrame, currency: str, where: str) -> list[Exhibi
         mean_sessions(what_if.filter(pl.col("assumption") == name).sort("latency_ms", maintain_order=True), "setting")
         for name in ("latency", "queue")
     )
-    resampled = "Net P&L of a mean session, with a 95 % interval from whole sessions drawn with replacement; one session has none."
+    resampled = "Net P&L of the mean session, with a 95 % interval from whole sessions drawn with replacement; one session has none."
     return [
         Exhibit(
             "latency",
             f"P&L against latency, {unit}",
-            f"Delay one way, from decision to exchange and back again with the answer; the desk's own is in its file. {resampled} A result "
-            "that falls away at the next longer delay rests on the wire.",
+            "The delay is one way: from our decision to the exchange, and as long again for the answer. The desk's own delay is in its "
+            f"file. {resampled} A result that falls away at the next longer delay depends on speed.",
             history_figures.against(wire.with_columns(pl.col("label").str.strip_suffix(" ms")), unit, "delay one way, ms"),
             sql % "latency",
         ),
         Exhibit(
             "queue-bounds",
             f"P&L between the queue's bounds, {unit}",
-            "What it comes to if every cancel ahead is believed to come from behind us (pessimist), from ahead of us (optimist), or in the "
-            f"estimated share; exact is the queue order by order, where the source tells it. {resampled}",
+            "A cancel in our queue comes from behind us (pessimist), from ahead of us (optimist), or in an estimated share. Exact follows "
+            f"the queue order by order, where the source tells it. {resampled}",
             history_figures.intervals(queue.sort("mean", "label", descending=[True, False]), unit),
             sql % "queue",
         ),

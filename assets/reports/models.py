@@ -25,9 +25,9 @@ def _by_week(scores: pl.DataFrame, market: str) -> Exhibit:
     traded = scores.filter("traded")
     sql = f"select period, model, r2_train, r2_held_out, r2, r2_low, r2_high from model_scores\n{market} and traded order by period"
     how = (
-        "R² against predicting no move, of the model that was traded: on the window that it was trained on, on held-out sessions of that "
-        "window, and on the period after, which it had never seen, with a 95 % interval from how sessions differ. The step down "
-        "from the first to the last is what did not carry over."
+        "R² of the model that was traded; zero is as good as predicting no move. In sample is the window that it was trained on. Held out "
+        "are sessions of that window that were left out in turn. Out of sample is the period after it, which the model had never seen, "
+        "with a 95 % interval from how sessions differ. The step from the first to the last is what did not carry over."
     )
     return Exhibit("r2-by-week", "R² in and out of sample, period by period", how, history_figures.carried_over(traded), sql)
 
@@ -38,7 +38,7 @@ def _rivals(scores: pl.DataFrame, market: str) -> list[Exhibit | Table]:
     columns: dict[str, tuple[str, Teller]] = {
         "period": ("Period", plain),
         "model": ("Model", plain),
-        "role": ("", plain),
+        "role": ("Role", plain),
         "r2": ("R² out of sample", number(4)),
         "r2_low": ("from", number(4)),
         "r2_high": ("to", number(4)),
@@ -57,13 +57,13 @@ def _rivals(scores: pl.DataFrame, market: str) -> list[Exhibit | Table]:
     rows = last.select(label="model", mean="r2", low="r2_low", high="r2_high")
     when = f" of {last['period'][0]}" if last.height else ""
     how = (
-        "R² against predicting no move, on sessions that the model never saw; each trained on the window before its period. Zero is no "
-        "knowledge. Lines are 95 % intervals from how sessions differ: where they overlap much, the period cannot tell the two apart. "
+        "R² on sessions that the model never saw; zero is as good as predicting no move. Each model was trained on the window before its "
+        "period. Lines are 95 % intervals from how sessions differ: where two overlap much, the period cannot tell the models apart. "
         "The table has every period."
     )
     told = (
-        "The champion was chosen before its period began: the plainest model that held-out sessions of the training window cannot tell "
-        "from the best. MSE in ticks squared; fitting is processor time on this machine."
+        "The champion was chosen before its period began: it is the plainest model that held-out sessions of the training window cannot "
+        "tell from the best. MSE is in ticks squared. Fit is the processor time of the fitting on this machine."
     )
     return [
         Exhibit("rivals", f"Champion and rivals{when}", how, history_figures.intervals(rows, "R²", digits=4), query),
@@ -83,8 +83,8 @@ def _importance(tables: DeskTables, market: str) -> list[Exhibit | Table]:
         f"{market} and traded and period = date '{last}' order by importance desc, indicator"
     )
     how = (
-        "How far R² out of sample falls when an indicator's values are shuffled within each session, with a 95 % interval. Near zero the "
-        "model would be as good without it, alone or because another tells the same."
+        "How far R² out of sample falls when the indicator's values are shuffled within each session, with a 95 % interval. Near zero the "
+        "model would be as good without the indicator: it tells nothing, or another tells the same."
     )
     rows = of_last.select(label="indicator", mean="importance", low="low", high="high")
     return [
@@ -107,8 +107,8 @@ def _drift(tables: DeskTables, market: str) -> Exhibit:
         f"{market} group by indicator, period order by period, weight desc"
     )
     how = (
-        "What each indicator's curve adds to the prediction, root mean square in ticks, model by model; the stronger the colour, the more. "
-        "Change from left to right is the reason to retrain."
+        "What each indicator's curve adds to the prediction of each model: its root mean square in ticks. The stronger the colour, the "
+        "more. Change from left to right is the reason to retrain."
     )
     return Exhibit(
         "drift",

@@ -35,7 +35,7 @@ def explained(fills: pl.DataFrame, orders: pl.DataFrame, market: Market) -> pl.D
 def made_of(report: pl.DataFrame) -> list[tuple[str, float]]:
     """Amounts that add up to net P&L over rows of `performance_report`: spread captured, slippage, moves, fees."""
     net, spread, slippage, fees = (float(report[name].sum()) for name in ("net_pnl", "spread_captured", "slippage", "fees"))
-    return [("spread<br>captured", spread), ("slippage", -slippage), ("moves", net + fees - spread + slippage), ("fees", -fees)]
+    return [("spread captured", spread), ("slippage", -slippage), ("moves", net + fees - spread + slippage), ("fees", -fees)]
 
 
 def markouts(told: pl.DataFrame) -> pl.DataFrame:

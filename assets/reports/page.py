@@ -163,6 +163,16 @@ def plain(value: object) -> str:
     return _DASH if value is None else html.escape(str(value))
 
 
+def fall(value: float | None) -> str:
+    """How far below its peak something fell, as `money` below zero: of a table that holds the depth, which is above zero."""
+    return money(None if value is None else -value)
+
+
+def either(other: str, told: Teller) -> Teller:
+    """As `told`, and `other` where there is no value."""
+    return lambda value: plain(other) if value is None else told(value)
+
+
 def to_page(kind: str) -> Teller:
     """A date that leads to the page of that `kind`, say "session"."""
     return lambda day: f'<a href="{kind}-{day}.html">{day}</a>'
@@ -203,14 +213,21 @@ def _exhibit(exhibit: Exhibit) -> str:
 
 def _table(table: Table) -> str:
     title, how = html.escape(table.title), html.escape(table.how_to_read)
-    head = "".join(f'<th scope="col">{html.escape(label)}</th>' for label, _ in table.columns.values())
+    kinds = {name: _kind(place, table.rows.schema[name]) for place, name in enumerate(table.columns)}
+    head = "".join(f'<th scope="col"{kinds[name]}><span>{html.escape(label)}</span></th>' for name, (label, _) in table.columns.items())
     lines = (
-        "".join(f"<td>{told(row[name])}</td>" for name, (_, told) in table.columns.items()) for row in table.rows.iter_rows(named=True)
+        "".join(f"<td{kinds[name]}>{told(row[name])}</td>" for name, (_, told) in table.columns.items())
+        for row in table.rows.iter_rows(named=True)
     )
     body = "\n".join(f"<tr>{line}</tr>" for line in lines)
     rows = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>" if body else '<p class="none">No rows.</p>'
     region = f'<div class="scroll" tabindex="0" role="region" aria-label="{title}">{rows}</div>'
     return f'<div class="panel"><h3>{title}</h3><p>{how}</p>{region}{_sql(table.sql)}</div>'
+
+
+def _kind(place: int, column: pl.DataType) -> str:
+    """The class of a column's cells: words, and whatever names the row, stand on the left, numbers on the right."""
+    return "" if place and column.is_numeric() else ' class="words"'
 
 
 def _card(card: Card) -> str:

@@ -57,6 +57,13 @@ def name_days(figure: Figure, days: list[str]) -> None:
     figure["layout"]["xaxis"] |= {"type": "category", "tickmode": "array", "tickvals": named, "ticktext": short, "tickangle": 0}
 
 
+def logarithmic(figure: Figure, x: np.ndarray) -> None:
+    """Make the axis below a figure logarithmic, and write round numbers under it: 0.01, 0.1, 1, and 2 and 5 between where there is room."""
+    known = x[np.isfinite(x) & (x > 0)]
+    decades = np.log10(known.max() / known.min()) if len(known) else 0.0
+    figure["layout"]["xaxis"] |= {"type": "log", "dtick": 1 if decades >= 1.5 else "D2", "tickformat": "~g", "tickangle": 0}
+
+
 def milliseconds(ts: pl.Series) -> np.ndarray:
     """UTC nanoseconds as the milliseconds that a date axis counts in."""
     return ts.to_numpy() / 1e6

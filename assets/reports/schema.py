@@ -24,7 +24,6 @@ class PerformanceReport(pa.DataFrameModel):
     losses: pl.Int64 = pa.Field(ge=0, description="Round trips with net P&L below zero")
     win_pnl: pl.Float64 = pa.Field(ge=0, description="Net P&L of the winning round trips")
     loss_pnl: pl.Float64 = pa.Field(le=0, description="Net P&L of the losing round trips")
-    trip_square: pl.Float64 = pa.Field(ge=0, description="Sum of squared gross P&L of the round trips: the scale of luck")
     long_pnl: pl.Float64 = pa.Field(description="Net P&L of the contracts that were bought first, open ones marked at the last mid")
     short_pnl: pl.Float64 = pa.Field(description="Net P&L of the contracts that were sold first; long_pnl + short_pnl = net_pnl")
     max_drawdown: pl.Float64 = pa.Field(ge=0, description="Of the equity within the session, from zero at its start")

@@ -11,7 +11,7 @@ from assets.reports import figures, origin
 from assets.reports.data import data_exhibits
 from assets.reports.exhibits import curve_exhibits, origin_queries, origins
 from assets.reports.luck import assumptions
-from assets.reports.page import Card, Exhibit, Link, Page, Section, money, number, percent, render, write
+from assets.reports.page import Card, Exhibit, Link, Page, Section, fall, money, number, percent, render, write
 from assets.reports.plot import share_clock
 from assets.reports.statistics import scoreboard
 from assets.reports.summary import summarise
@@ -78,7 +78,7 @@ def session_page(tables: SessionTables, report: pl.DataFrame, *, links: tuple[Li
     otherwise = assumptions(tables.what_if, tables.unit, tables.where) if tables.what_if is not None else []
     sections = [
         Section("Result", [headline(report), *_result(tables, sql)]),
-        Section("Where it came from", [*origins(report, explained, sql), *otherwise]),
+        Section("Where the result came from", [*origins(report, explained, sql), *otherwise]),
     ]
     if tables.curves is not None and tables.curves.height:
         sections.append(Section("The model", curve_exhibits(tables.curves, sql.get("curves"))))
@@ -90,7 +90,7 @@ def session_page(tables: SessionTables, report: pl.DataFrame, *, links: tuple[Li
 
 
 def lead(report: pl.DataFrame) -> str:
-    """The session, or several, in two sentences."""
+    """What one session came to, or several together, in two sentences."""
     if not report.height:
         return "No session has been reported yet."
     fills, contracts = int(report["fills"].sum()), int(report["contracts"].sum())
@@ -98,9 +98,21 @@ def lead(report: pl.DataFrame) -> str:
         return "No order was filled, so nothing was earned and nothing lost."
     unit = report["unit"][0]
     net, fees, hold = (float(report[name].sum()) for name in ("net_pnl", "fees", "hold_pnl"))
-    held = "One contract held from first quote to last" + (" of each session" if report.height > 1 else "")
-    earned = f"{money(net)} {unit} after {fees:,.2f} of fees, on {fills:,} fills of {contracts:,} contracts"
-    return f"{earned}. {held} would have made {money(hold)}."
+    several = report.height > 1
+    who = f"{report.height} sessions" if several else "The session"
+    held = "One contract held from the first quote to the last" + (" of each session" if several else "")
+    on = f"after {fees:,.2f} {unit} of fees, on {_counted(fills, 'fill')} of {_counted(contracts, 'contract')}"
+    return f"{who} {_earned(net, 'earned', 'lost', unit)} {on}. {held} would have {_earned(hold, 'earned', 'lost', unit)}."
+
+
+def _earned(amount: float, gain: str, loss: str, unit: str) -> str:
+    if round(amount, 2) == 0:
+        return f"{gain} nothing"
+    return f"{gain if amount > 0 else loss} {money(abs(amount)).lstrip('+')} {unit}"
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
 
 
 def headline(report: pl.DataFrame) -> list[Card]:
@@ -123,13 +135,13 @@ def headline(report: pl.DataFrame) -> list[Card]:
         Card("Fills", f"{total('fills'):,.0f}", f"{total('round_trips'):,.0f} round trips"),
         Card("Maker share", percent(shares["maker_share"]), "of contracts"),
         Card("Cancelled", percent(shares["cancelled_share"]), f"of {total('orders'):,.0f} orders"),
-        Card("Won / lost", f"{wins:,} / {losses:,}", f"mean {money(mean_win)} / {money(mean_loss)}"),
-        Card("Long half", money(total("long_pnl")), "bought first"),
-        Card("Short half", money(total("short_pnl")), "sold first"),
-        Card("Worst fall", money(-float(report["max_drawdown"].to_numpy().max())), "within a session"),
-        Card("One contract held", money(total("hold_pnl")), "the comparison"),
-        Card("Mean position", number(2)(float(report["mean_position"].to_numpy().mean())), f"contracts; most {most}"),
-        Card("R² of prediction", number(4)(shares["r2"]), "out of sample"),
+        Card("Round trips won / lost", f"{wins:,} / {losses:,}", f"mean {money(mean_win)} / {money(mean_loss)}"),
+        Card("Long half", money(total("long_pnl")), "round trips that bought first"),
+        Card("Short half", money(total("short_pnl")), "round trips that sold first"),
+        Card("Worst fall", fall(float(report["max_drawdown"].to_numpy().max())), "below the peak, within a session"),
+        Card("One contract held", money(total("hold_pnl")), "from the first quote to the last"),
+        Card("Mean position", number(2)(float(report["mean_position"].to_numpy().mean())), f"contracts, long or short; at most {most}"),
+        Card("R² of prediction", number(4)(shares["r2"]), "on sessions that the model never saw"),
     ]
 
 
@@ -157,28 +169,34 @@ def _result(tables: SessionTables, sql: dict[str, str]) -> list[Exhibit]:
         Exhibit(
             "price",
             "Price, with every buy and sell",
-            "The line is the middle of best bid and ask, thinned to what a screen can show; no fill is left out. Triangles up are "
-            "buys, down are sells; full ones rested in the book, hollow ones took. Drag to zoom, double-click to go back; the figures "
-            "below follow.",
+            "The line is the mid, the middle between the best bid and ask. It is thinned to what a screen can show; no fill is left out. "
+            "A triangle that points up is a buy, one that points down a sale. Filled triangles are orders that rested in the book, hollow "
+            "ones are orders that took. Drag to zoom and double-click to go back; the figures below follow.",
             figures.price(tables.quotes, tables.fills),
             sql.get("price"),
         ),
         Exhibit(
             "pnl",
             f"Cumulative P&L, {unit}",
-            "Net is what the account is worth after fees, what it holds marked at the mid. The gap up to the dashed line is what fees "
-            "took; the dotted line is one contract bought at the first mid and kept.",
+            "Net is what the account is worth after fees; what it holds is worth the mid. The dashed line is the same before fees. The "
+            "dotted line is one contract bought at the first mid and kept.",
             figures.pnl(tables.equity, tables.fills, tables.market, unit),
             sql.get("pnl"),
         ),
         Exhibit(
             "drawdown",
             f"Drawdown, {unit}",
-            "How far net P&L stood below the highest it had been. Zero is a new high.",
+            "How far the net P&L stood below the highest that it had been. At zero it is at its highest.",
             figures.session_drawdown(tables.equity, unit),
             sql.get("drawdown"),
         ),
-        Exhibit("position", "Contracts held", "Above zero long, below short.", figures.position(tables.equity), sql.get("position")),
+        Exhibit(
+            "position",
+            "Contracts held",
+            "Above zero the position is long, below zero it is short.",
+            figures.position(tables.equity),
+            sql.get("position"),
+        ),
     ]
     share_clock([exhibit.figure for exhibit in exhibits if exhibit.figure], [tables.quotes, tables.equity])
     return exhibits

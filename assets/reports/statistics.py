@@ -11,6 +11,7 @@ from typing import Final
 
 import numpy as np
 import polars as pl
+from scipy.special import stdtr
 
 from assets.desk import Desk
 from assets.fills.evidence import Pnl, sharpe, sharpe_and_scale
@@ -63,6 +64,15 @@ def t_statistic(pnl: Pnl) -> float | None:
     return None if ratio is None else ratio * math.sqrt(len(pnl))
 
 
+def chance(pnl: Pnl) -> float | None:
+    """Chance of a mean session P&L at least this high where the true mean is zero: Student's t with sessions - 1 degrees of freedom.
+
+    A session is one observation. Its round trips are not: they share the session's position and the market's move.
+    """
+    value = t_statistic(pnl)
+    return None if value is None else float(stdtr(len(pnl) - 1, -value))
+
+
 def bootstrap_interval(pnl: Pnl, *, level: float = 0.95, draws: int = BOOTSTRAP_DRAWS, seed: int = 0) -> tuple[float, float] | None:
     """Interval of mean session P&L: whole sessions drawn with replacement, percentile method (Efron 1979).
 
@@ -110,14 +120,6 @@ def returns(reports: pl.DataFrame) -> pl.DataFrame:
         gross=pl.col("gross_pnl").cum_sum() / most,
         held=pl.col("hold_pnl").cum_sum() / one,
     )
-
-
-def random_trades(reports: pl.DataFrame) -> tuple[float, float]:
-    """Mean and standard deviation of net P&L had a coin decided the direction of each round trip.
-
-    The same trips, the same fees, each trip's gross P&L with a random sign: mean = -fees, variance = sum of squares.
-    """
-    return -float(reports["fees"].sum()), math.sqrt(float(reports["trip_square"].sum()))
 
 
 def scoreboard(reports: pl.DataFrame, every: str, per_year: int = SESSIONS_A_YEAR) -> pl.DataFrame:

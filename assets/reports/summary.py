@@ -70,7 +70,6 @@ def summarise(
         "losses": lost.len(),
         "win_pnl": won.sum(),
         "loss_pnl": lost.sum(),
-        "trip_square": (closed["gross"] ** 2).sum(),
         "long_pnl": trips.filter(pl.col("direction") == 1)["net"].sum(),
         "short_pnl": trips.filter(pl.col("direction") == -1)["net"].sum(),
         "max_drawdown": drawdown(equity),

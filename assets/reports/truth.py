@@ -54,7 +54,7 @@ def truth_page(tables: TruthTables, orders: pl.DataFrame) -> str:
     sections = [
         Section("Shadow orders: when would they have filled?", _shadow(asked, tables)),
         Section("Our live log beside its replay", _replayed(own, orders, tables)),
-        Section("Delay and queue calibrated, the later sessions held out", _calibrated(tables)),
+        Section("Which delay and which queue fit best?", _calibrated(tables)),
     ]
     links = [Link("The desk", "index.html")]
     return render(Page(f"{tables.name}: can its fills be believed?", _lead(asked, own), tables.provenance, sections, links, _FOOTER))
@@ -91,15 +91,23 @@ def fidelity(shadow: pl.DataFrame, fits: pl.DataFrame) -> pl.DataFrame:
 
 def _lead(asked: pl.DataFrame, own: pl.DataFrame) -> str:
     if not own.height:
-        log = "There is no live log: it needs a simulated exchange that can be run again with our orders in it, and the desk's curves."
+        log = "There is no live log: that needs a simulated exchange, which can be run again with our orders in it, and the desk's curves."
     else:
         missed, imagined, filled = (int(own[name].sum()) for name in ("missed", "imagined", "filled_log"))
-        log = f"Of {filled:,} orders that filled inside the exchange the replay missed {missed:,}; it imagined {imagined:,} fills."
+        log = (
+            f"{_orders(filled)} filled inside the exchange. The replay missed {f'{missed:,} of them' if missed else 'none of them'} and "
+            f"imagined {f'fills of {_orders(imagined)} that did not fill' if imagined else 'no other fill'}."
+        )
     estimates = by_model(asked).filter(~pl.col("queue").is_in(["exact", "pessimist", "optimist"]))
     if not estimates.height:
         return f"{log} No order could be asked about."
     best = estimates.row(0, named=True)
-    return f"{log} From levels alone, {best['queue']} tells the fate of {percent(best['told_right'])} of orders."
+    fate = f"tells rightly what became of {percent(best['told_right'])} of real orders"
+    return f"{log} From levels and trades alone, the queue model {best['queue']!r} {fate}."
+
+
+def _orders(count: int) -> str:
+    return f"{count:,} order{'' if count == 1 else 's'}"
 
 
 def by_model(asked: pl.DataFrame) -> pl.DataFrame:
@@ -137,8 +145,8 @@ def models_query(where: str) -> str:
 def _shadow(asked: pl.DataFrame, tables: TruthTables) -> Sequence[Exhibit | Table]:
     columns = {
         "period": ("Period", plain), "queue": ("Model", plain), "exponent": ("Exponent", number(1)),
-        "told_right": ("Told right", percent), "told_right_train": ("in training", percent), "fill_rate": ("Filled", percent),
-        "fill_rate_estimated": ("by the model", percent), "missed": ("Missed", _hundredths), "imagined": ("Imagined", _hundredths),
+        "told_right": ("Told right", percent), "told_right_train": ("In training", percent), "fill_rate": ("Filled", percent),
+        "fill_rate_estimated": ("Filled by the model", percent), "missed": ("Missed", _hundredths), "imagined": ("Imagined", _hundredths),
         "time_error_mean_s": ("Time error,\N{NO-BREAK SPACE}s", number(1)), "queue_error": ("Queue error", number(1)),
         "orders": ("Orders", number()),
     }  # fmt: skip
@@ -150,23 +158,25 @@ def _shadow(asked: pl.DataFrame, tables: TruthTables) -> Sequence[Exhibit | Tabl
         Exhibit(
             "models",
             "Orders whose fate each queue model tells wrong",
-            "Real resting orders, their identity hidden, asked of levels and trades alone. Missed: filled, and not by the model. Imagined: "
-            "filled by the model, and left without a fill. exact knows the orders and is the check; pessimist and optimist are the bounds; "
-            "the others are estimates. Only sessions after the training window that chose the exponent.",
+            "Each model is asked what became of real resting orders, whose identity is hidden, from levels and trades alone. A missed "
+            "order filled, but not by the model. An imagined one filled by the model alone. Exact knows the orders: it is the check. "
+            "Pessimist and optimist are the bounds, the others are estimates. The sessions come after "
+            "the training window that chose the exponent.",
             _wrong_by_model(by_model(asked)),
             models_query(tables.where) if asked.height else None,
         ),
         Exhibit(
             "exponents",
             "What the exponent does",
-            "Share of fates told right by the two families with an exponent, all sessions together: a larger one believes that more "
-            "cancels come from behind us. The table has the one that each period's training window chose.",
+            "Share of orders that the two models with an exponent tell rightly, over all sessions. A larger exponent believes that more "
+            "cancels come from behind us. The table below has the exponent that each period's training window chose.",
             _by_exponent(tables.shadow),
             grid if tables.shadow.height else None,
         ),
         Table(
             "Each period's models",
-            "Errors of the time to fill in seconds, mean; of the queue in contracts too many ahead, below zero optimistic.",
+            "Time error is the mean absolute error of the time to fill. Queue error counts contracts too many ahead; below zero the model "
+            "is optimistic.",
             asked.with_columns(pl.when(pl.col("queue").is_in(FITTED)).then("exponent")),
             columns,
             f"select * from queue_fidelity\n{tables.where} order by period, told_right desc, queue" if asked.height else None,
@@ -238,15 +248,15 @@ def _replayed(own: pl.DataFrame, orders: pl.DataFrame, tables: TruthTables) -> S
         Exhibit(
             "fates",
             "What became of the orders that filled",
-            "The same orders, prices and cancels, sent at the same times: inside the exchange's own matching engine, and replayed on that "
-            "market's records. Filled in both, missed by the replay, or imagined by it.",
+            "The same orders and cancels are sent at the same times twice: to the exchange's own matching engine, and to a replay of that "
+            "market's records. An order filled in both, was missed by the replay, or was imagined by it.",
             _fates(own),
             sql.get("fates"),
         ),
         Exhibit(
             "waits",
             "Time to the first fill",
-            "Share of the filled orders that had filled after so long. Where the lines lie on one another, the replay fills when the "
+            "Share of the filled orders that had filled after this time. Where the lines lie on one another, the replay fills when the "
             "engine does.",
             _waits(orders) if own.height else None,
             sql.get("waits"),
@@ -254,14 +264,15 @@ def _replayed(own: pl.DataFrame, orders: pl.DataFrame, tables: TruthTables) -> S
         Exhibit(
             "split",
             "From the replay's P&L to the live one",
-            "Currency, fees paid, marked at each session's last mid: what the replay missed is added, what it imagined taken away, and "
-            "contracts that filled in both at another price make the rest.",
-            figures.waterfall(split, "in currency", total="live") if own.height else None,
+            "After fees; what is held is worth each session's last mid. What the replay missed is added, what it imagined is taken away. "
+            "Contracts that filled in both at another price make the rest.",
+            figures.waterfall(split, "currency", total="live") if own.height else None,
             sql.get("split"),
         ),
         Table(
             "Session by session",
-            "Under the desk's own delay and queue. KS is Kolmogorov and Smirnov's distance of two distributions, 0 if equal.",
+            "With the desk's own delay and queue. KS is the Kolmogorov-Smirnov distance between live and replay, of the times to the first "
+            "fill and of the slippage; equal distributions have 0. The last three columns split P&L live less P&L in the replay.",
             own,
             {"session": ("Session", plain), **_RECONCILED},
             sql.get("sessions"),
@@ -270,10 +281,10 @@ def _replayed(own: pl.DataFrame, orders: pl.DataFrame, tables: TruthTables) -> S
 
 
 _RECONCILED: Final = {
-    "orders": ("Orders", number()), "filled_log": ("Filled live", number()), "filled_replay": ("in the replay", number()),
+    "orders": ("Orders", number()), "filled_log": ("Filled live", number()), "filled_replay": ("Filled in the replay", number()),
     "missed": ("Missed", number()), "imagined": ("Imagined", number()), "ks_time_to_fill": ("KS, time", number(3)),
-    "ks_slippage": ("KS, slippage", number(3)), "pnl_log": ("P&L live", money), "pnl_replay": ("in the replay", money),
-    "pnl_missed": ("of missed", money), "pnl_imagined": ("of imagined", money), "pnl_price": ("of prices", money),
+    "ks_slippage": ("KS, slippage", number(3)), "pnl_log": ("P&L live", money), "pnl_replay": ("P&L in the replay", money),
+    "pnl_missed": ("P&L of missed", money), "pnl_imagined": ("P&L of imagined", money), "pnl_price": ("P&L of prices", money),
 }  # fmt: skip
 
 
@@ -314,19 +325,19 @@ def _calibrated(tables: TruthTables) -> Sequence[Exhibit | Table]:
         f"{tables.where} and session in ({days}) group by all order by queue, latency_ms"
     )
     how = (
-        f"The setting with fewest orders wrong on the first {sessions - len(held)} sessions was chosen there; these are the {len(held)} "
-        "others, under the desk's own setting and under the chosen one."
+        f"The first {sessions - len(held)} sessions chose the setting with the fewest orders told wrong. These are the {len(held)} later "
+        "sessions: before, with the desk's own setting; after, with the chosen one."
         if held
-        else "It takes two sessions: one that chooses and one that is held out."
+        else "This takes two sessions: one that chooses the setting and one that is held out."
     )
-    setting = {"told": ("", plain), "latency_ms": ("Delay, ms", number(1)), "queue": ("Queue", plain)}
+    setting = {"told": ("Setting", plain), "latency_ms": ("Delay, ms", number(1)), "queue": ("Queue", plain)}
     columns = {"session": ("Session", plain), **setting, **_RECONCILED}
     when = pl.when("calibrated").then(pl.lit("after")).otherwise(pl.lit("before"))
     return [
         Exhibit(
             "assumed",
-            "Orders told wrong on the sessions held out, by what is assumed of delay and queue",
-            "Missed or imagined, of all orders that were sent. The lowest point fits best.",
+            "Orders told wrong, by what is assumed of delay and queue",
+            "Share of all orders sent that the replay missed or imagined, on the sessions held out. The lowest point fits best.",
             _assumed(tables.rows.filter(pl.col("session").is_in(held))),
             grid if held else None,
         ),

@@ -23,7 +23,6 @@ renamed as (
         losses,
         win_pnl,
         loss_pnl,
-        trip_square,
         long_pnl,
         short_pnl,
         max_drawdown,

@@ -277,7 +277,7 @@ def test_the_traded_model_is_told_in_and_out_of_sample_with_its_importance(desk)
     assert drawn["plot-r2-by-week"]["data"][2]["x"] == ["2026-09-21", "2026-09-28"]
     assert drawn["plot-rivals"]["data"][0]["y"] == ["zero", "curves"]
     assert drawn["plot-shuffled"]["data"][0]["y"] == ["skew"]
-    assert "<td>champion, traded</td>" in page
+    assert '<td class="words">champion, traded</td>' in page
 
 
 @pytest.mark.parametrize(("page", "least"), [("index", 11), ("reconciliation", 6)])

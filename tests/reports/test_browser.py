@@ -108,6 +108,12 @@ SCRIPT = """({
     wide: document.documentElement.scrollWidth - document.documentElement.clientWidth,
     ground: getComputedStyle(document.body).backgroundColor,
     ink: document.querySelector('#plot-pnl .plot-container text').style.fill,
+    crowded: [...document.querySelectorAll('.plot')].flatMap(plot => ['x', 'y'].flatMap(axis => {
+        const names = [...plot.querySelectorAll(`.${axis}tick text`)].map(text => [text.textContent, text.getBoundingClientRect()]);
+        const apart = (a, b) => a.right <= b.left || b.right <= a.left || a.bottom <= b.top || b.bottom <= a.top;
+        return names.flatMap(([one, a], k) => names.slice(k + 1).filter(([, b]) => !apart(a, b)).map(([two]) => `${one}, ${two}`));
+    })),
+    headings: Math.max(...[...document.querySelectorAll('thead')].map(head => head.offsetHeight)),
 })"""
 
 RANGE = "JSON.stringify(document.getElementById('plot-{}')._fullLayout.xaxis.range)"
@@ -153,6 +159,8 @@ def test_a_page_in_a_real_browser(page):
     assert min(seen["wide"]["traces"].values()) >= 1
     assert [seen[width]["wide"] for width in ("wide", "tablet", "phone")] == [0, 0, 0]
     assert all(seen[key] for key in ("zoomed", "together", "back")), seen
+    assert [seen[width]["crowded"] for width in ("wide", "tablet", "phone")] == [[], [], []], "names under and beside figures keep apart"
+    assert max(seen[width]["headings"] for width in ("wide", "tablet", "phone")) <= 80, "no heading of a table is taller than three lines"
     assert seen["wide"]["ground"] != seen["tablet"]["ground"]
     assert seen["wide"]["ink"] != seen["tablet"]["ink"]
     assert seen["paper"]["ground"] == seen["wide"]["ground"]

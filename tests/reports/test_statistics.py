@@ -7,6 +7,9 @@ from statistics import NormalDist
 import numpy as np
 import polars as pl
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import ttest_1samp
 
 from assets.desk import load_desk
 from assets.reports import statistics
@@ -112,9 +115,15 @@ def test_no_reports_are_no_weeks():
     assert statistics.weekly_table(reports([])).height == 0
 
 
-def test_random_trades_lose_their_fees():
-    told = reports([(dt.date(2026, 9, 21), 1.0, 4)]).with_columns(fees=pl.lit(6.0), trip_square=pl.lit(25.0))
-    assert statistics.random_trades(told) == (-6.0, 5.0)
+@given(st.lists(st.floats(-1e4, 1e4).map(lambda value: round(value, 2)), min_size=2, max_size=30, unique=True))
+def test_chance_is_the_one_sided_t_test_and_agrees_with_its_picture(pnl):
+    chance = statistics.chance(np.array(pnl))
+    assert chance == pytest.approx(ttest_1samp(pnl, 0.0, alternative="greater").pvalue, abs=1e-9)
+    assert (chance < 0.5) == (sum(pnl) > 0) or sum(pnl) == pytest.approx(0, abs=1e-6)
+
+
+def test_chance_of_too_few_or_equal_sessions_is_not_known():
+    assert [statistics.chance(np.array(pnl)) for pnl in ([], [5.0], [5.0, 5.0])] == [None, None, None]
 
 
 def test_a_return_is_on_the_most_that_was_held_beside_one_contract():

@@ -39,7 +39,6 @@ def test_round_trips_are_first_in_first_out(row):
     assert row["loss_pnl"] == pytest.approx(-15.50)
     assert row["long_pnl"] == pytest.approx(94.00)
     assert row["short_pnl"] == pytest.approx(-15.50)
-    assert row["trip_square"] == pytest.approx(62.5**2 + 37.5**2 + 12.5**2)
 
 
 def test_spread_and_slippage_by_hand(row):
