@@ -46,10 +46,10 @@ def _quality(quality: pl.DataFrame, where: str) -> Table:
     )
     how = (
         "What each book was rebuilt from. A gap is a stretch of records that cannot be trusted because messages were lost. Before the "
-        "time in 'Believed from' the records contradict the book near its best prices. At 'Rolled at' the market's symbol turned to another "
-        "instrument, whose book began anew. Crossed and locked say how long the best bid stood above the best ask, or at it. Feed is the "
-        "delay from exchange to capture that 99 of 100 records keep. Fills at the front are those that passed over no order ahead of them "
-        "in the rebuilt queue."
+        "time in 'Believed from' the records contradict the book near its best prices. At 'Rolled at' the market's symbol turned to "
+        "another instrument, whose book began anew. Crossed and locked say how long the best bid stood above the best ask, or at it. Feed "
+        "is the delay from exchange to capture that 99 of 100 records keep. Fills at the front are those that passed over no order ahead "
+        "of them in the rebuilt queue."
     )
     sql = f"select q.*, r.complete from book_quality as q join recording as r using (market, session)\n{where} order by session, market"
     return Table("Quality", how, told, columns, sql)
