@@ -6,6 +6,7 @@ chosen within the training part, each stretch of it predicted by curves that wer
 """
 
 import datetime as dt
+from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 from itertools import pairwise
@@ -30,6 +31,7 @@ from assets.fills.tune import policy_of, search
 from assets.reports.session import SessionTables, write_try_page
 from assets.ticks.dbn import read_metadata, stream_records, until_damage
 from assets.ticks.reference import Definition, read_definition
+from pipelines.room import free_memory
 
 TRAINING_SHARE: Final = 0.6
 """Share of the feature rows that curves and policy may see."""
@@ -39,6 +41,9 @@ HORIZON_NS: Final = 10 * NS
 
 _LEAST_ROWS: Final = 1_000
 """Labelled training rows below which fifty buckets an indicator would be fitted to noise."""
+
+_NEEDED: Final = 10
+"""Bytes of memory that one byte of records comes to, from the book to the page."""
 
 _FOLDS: Final = 4
 """Stretches of the training part that are held out in turn."""
@@ -90,7 +95,7 @@ def try_file(file: Path, definition: Path | None, out: Path, *, fee: Decimal = D
     """
     trading = trading or Trading()
     damage: list[str] = []
-    raw = pl.concat(until_damage(stream_records([file]), damage))
+    raw = pl.concat(_fitting(file, until_damage(stream_records([file]), damage)))
     books = rebuild(raw)
     instrument = _instrument(file, definition, books.books, fee)
     market, chosen = instrument.market, indicators([])
@@ -119,6 +124,23 @@ def try_file(file: Path, definition: Path | None, out: Path, *, fee: Decimal = D
     page = out / f"{file.name.split('.')[0]}.html"
     report = write_try_page(page, _tables(file, day, instrument, traded, moves, test, model))
     return Tried(report, books.quality, instrument, labelled, test.height, policy, page, damage[0] if damage else None)
+
+
+def _fitting(file: Path, frames: Iterator[pl.DataFrame]) -> Iterator[pl.DataFrame]:
+    """The same frames as long as what is made of them fits into memory.
+
+    Raises:
+        TryError: it no longer does.
+    """
+    free, size, records = free_memory(), 0, 0
+    for frame in frames:
+        size, records = size + int(frame.estimated_size()), records + frame.height
+        if _NEEDED * size > free:
+            raise TryError(
+                f"{file} holds more than {records:,} records, which need more than {_NEEDED * size / 1e9:.1f} GB of memory where "
+                f"{free / 1e9:.1f} GB are free: give a shorter stretch of the market, or a machine with more memory"
+            )
+        yield frame
 
 
 def split(features: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:

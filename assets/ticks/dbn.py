@@ -44,6 +44,12 @@ _LEGACY: Final = b"\x51\x2a\x4d\x18"
 _READ: Final = 1 << 20
 """Bytes of the file at a time: large enough to hide the cost of a call, small enough to stay in the cache."""
 
+_FED: Final = 1 << 11
+"""Compressed bytes at a time: zstd makes at most 2**15 of one, so no file, whoever made it, fills more than 64 MiB in one step."""
+
+_LONGEST_HEADER: Final = 1 << 24
+"""Bytes of the longest header that is read: a hundred thousand symbols, where the desk's files have a few."""
+
 _LEVEL: Final = 3
 """zstd's own default, and the vendor's."""
 
@@ -201,6 +207,11 @@ def _open(path: Path) -> tuple[dbn.Metadata, Iterator[bytes]]:
         held += block
         if not held.startswith(b"DBN"[: len(held)]):
             raise TicksError(f"{path} is not a DBN file: its first bytes are {held[:4]!r}")
+        if len(held) >= 8 and int.from_bytes(held[4:8], "little") > _LONGEST_HEADER:
+            raise TicksError(
+                f"{path} claims a header of {int.from_bytes(held[4:8], 'little'):,} bytes and {_LONGEST_HEADER:,} are read at most: "
+                "fetch it again, or ask for fewer symbols a file"
+            )
         if not block:
             raise TicksError(f"{path} is truncated: it ends within its header at byte {len(held)}; fetch it again")
     end = 8 + int.from_bytes(held[4:8], "little")
@@ -237,29 +248,36 @@ def _blocks(path: Path) -> Iterator[bytes]:
 
 
 def _decompressed(path: Path, file: IO[bytes]) -> Iterator[bytes]:
-    frame, begun, position = zstandard.ZstdDecompressor().decompressobj(), 0, 0
-    within = True
+    frame, begun, fed, within = zstandard.ZstdDecompressor().decompressobj(), 0, 0, True
+    held: list[bytes] = []
+    size = 0
     while block := file.read(_READ):
-        position += len(block)
-        while block:
+        rest = memoryview(block)
+        while rest:
             if not within:
-                frame, begun, within = zstandard.ZstdDecompressor().decompressobj(), position - len(block), True
+                frame, begun, within = zstandard.ZstdDecompressor().decompressobj(), fed, True
+            piece = rest[:_FED]
             try:
-                plain = frame.decompress(block)
+                plain = frame.decompress(piece)
             except zstandard.ZstdError as error:
+                yield b"".join(held)
                 if "checksum" in str(error):
                     raise DamageError(
-                        f"{path} is damaged between bytes {begun} and {position}: the checksum of a zstd frame does not match, "
+                        f"{path} is damaged between bytes {begun} and {fed + len(piece)}: the checksum of a zstd frame does not match, "
                         "which of its records are wrong is not known; fetch it again"
                     ) from None
-                yield from _salvaged(path, begun, position - len(block))
+                yield from _salvaged(path, begun, fed)
                 return
-            block = frame.unused_data if frame.eof else b""
             within = not frame.eof
-            if plain:
-                yield plain
+            used = len(piece) if within else len(piece) - len(frame.unused_data)
+            rest, fed, size = rest[used:], fed + used, size + len(plain)
+            held.append(plain)
+            if size >= _READ:
+                yield b"".join(held)
+                held, size = [], 0
+    yield b"".join(held)
     if within:
-        raise DamageError(f"{path} is truncated: it ends within a zstd frame at byte {position}; fetch it again")
+        raise DamageError(f"{path} is truncated: it ends within a zstd frame at byte {fed}; fetch it again")
 
 
 def _salvaged(path: Path, begun: int, fed: int) -> Iterator[bytes]:
@@ -270,8 +288,8 @@ def _salvaged(path: Path, begun: int, fed: int) -> Iterator[bytes]:
     frame = zstandard.ZstdDecompressor().decompressobj()
     with path.open("rb") as file:
         file.seek(begun)
-        for start in range(begun, fed, _READ):
-            frame.decompress(file.read(min(_READ, fed - start)))
+        for start in range(begun, fed, _FED):
+            frame.decompress(file.read(min(_FED, fed - start)))
         for position in count(fed):
             try:
                 plain = frame.decompress(file.read(1))

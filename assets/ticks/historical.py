@@ -202,7 +202,7 @@ def quoted(words: object) -> str:
     return line if len(line) <= _LONGEST_QUOTE else f"{line[:_LONGEST_QUOTE]}..."
 
 
-def _no_room(request: _Request, path: Path, reason: str) -> str:
+def _no_room(request: _Request, path: Path, reason: str | None) -> str:
     return f"{request.about} could not be written to {path.parent}: {reason}; make room there or change home, then run it again"
 
 

@@ -51,7 +51,7 @@ def find_definition(path: Path, symbol: str) -> Definition | None:
     if str(metadata.schema) != "definition":
         raise TicksError(f"{path} has schema {metadata.schema}, not definition")
     dtype = np.dtype(_DEFINITIONS[metadata.version]._dtypes)
-    found = [part[part["raw_symbol"] == symbol.encode()] for part in _records(path, dtype, blocks)]
+    found = [part[part["raw_symbol"] == symbol.encode()][-1:] for part in _records(path, dtype, blocks)]
     rows = np.concatenate(found) if found else np.zeros(0, dtype)
     if not rows.size:
         return None

@@ -40,6 +40,14 @@ def test_a_file_goes_through_every_floor_to_its_page(file: Path, tmp_path: Path)
     assert "LDRZ6" in tried.page.read_text()
 
 
+def test_a_file_that_does_not_fit_into_memory_is_refused_before_it_fills_it(
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipelines.try_file.free_memory", lambda: 20_000_000)
+    with pytest.raises(UserError, match=r"holds more than [\d,]+ records, which need more than 0\.0 GB .* a shorter stretch"):
+        try_file(file, None, tmp_path)
+
+
 def test_the_same_file_gives_the_same_page(file: Path, tmp_path: Path) -> None:
     pages = [try_file(file, None, tmp_path / name).page.read_bytes() for name in ("one", "two")]
     assert pages[0] == pages[1]

@@ -1,0 +1,32 @@
+"""How much room this process has: memory, before a file is read whole that may not fit."""
+
+import os
+import re
+import resource
+from pathlib import Path
+from typing import Final
+
+_MEMORY: Final = Path("/proc/meminfo")
+_CONTAINER: Final = Path("/sys/fs/cgroup")
+
+
+def free_memory() -> int:
+    """Bytes that this process may still take: of the machine, of its container and of its own limit the least."""
+    rooms = [_machine(), *_container()]
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if limit != resource.RLIM_INFINITY:
+        rooms.append(limit)
+    return min(rooms)
+
+
+def _machine() -> int:
+    told = re.search(r"MemAvailable:\s+(\d+) kB", _MEMORY.read_text()) if _MEMORY.is_file() else None
+    return int(told[1]) * 1024 if told else os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+def _container() -> list[int]:
+    try:
+        limit, used = ((_CONTAINER / name).read_text().strip() for name in ("memory.max", "memory.current"))
+    except OSError:
+        return []
+    return [max(0, int(limit) - int(used))] if limit.isdigit() else []
