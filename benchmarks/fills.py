@@ -34,7 +34,7 @@ from assets.fills.rows import ADDED
 from assets.fills.tape import Tape
 from assets.fills.tape import aggregated as forgotten
 from assets.fills.tune import RANGES
-from assets.fills.wire import FILL, IN_FLIGHT, NEW, ORDER, REQUEST, STATE, Room, make_ladder
+from assets.fills.wire import Memory, make_ladder
 from benchmarks.peers_fills import CLOSE_NS, MARKET, OPEN_NS, Events, Played, aggregated, bare, instant, play, session_tape
 from benchmarks.table import Line, close
 
@@ -128,17 +128,14 @@ def _touch(events: Events, tape: Tape, session: Session) -> tuple[list[Line], fl
 def _resent(played: Played, session: Session) -> set[tuple[int, int, int]]:
     """The fills of hftbacktest's requests, sent into our exchange when it sent them."""
     rules, tape, n = _rules(session), session.tape, len(played.sent)
-    orders, requests, fills = np.zeros(n, ORDER), np.zeros(n, REQUEST), np.zeros(n, FILL)
+    memory = Memory(n)
+    requests = memory.requests
     requests["ts_request"], requests["kind"], _, requests["side"], requests["px"] = played.sent.T
     requests["ts_arrival"], requests["order"], requests["quantity"] = played.sent[:, 0] + TRADING.latency_ns, played.sent[:, 2] - 1, 1
-    new = requests[requests["kind"] == NEW]
-    orders["px"][new["order"]], orders["side"][new["order"]], orders["left"] = new["px"], new["side"], 1
-    orders["state"] = IN_FLIGHT
-    state, ladder = np.zeros(1, STATE), make_ladder(tape.width)
-    state["sent"] = n
-    room = Room(ladder, orders, requests, fills, state[0], rules[0], AT_TOUCH.record[0])
+    room = memory.room(make_ladder(tape.width), rules, AT_TOUCH.record)
+    memory.ours["sent"] = n
     advance(tape.rows, 0, int(rules["close_ns"][0]) - 1, room)
-    return _told(fills[: int(state["fills"][0])])
+    return _told(memory.filled)
 
 
 def _told(fills: np.ndarray) -> set[tuple[int, int, int]]:

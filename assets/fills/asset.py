@@ -39,7 +39,7 @@ from assets.lake import Lake
 from assets.shell import OWNERS, contract_check, result, rule_check, told
 from assets.ticks.source import SimulatedExchange, open_source
 
-CODE_VERSION: Final = "6"
+CODE_VERSION: Final = "7"
 """Raised when a rule of the exchange, the policy or the search changes."""
 
 

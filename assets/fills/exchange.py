@@ -16,15 +16,15 @@ cancel never overtakes the order that it cancels.
 """
 
 import math
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 
 from assets.books.codes import ASK, BID, Int
 from assets.desk import NS
-from assets.fills.queues import after_cancel
+from assets.fills.places import follow, mind, move, reach, show, span
 from assets.fills.rows import ADDED, CLEARED, FILLED, LAST, REMOVED, UNKNOWN
-from assets.fills.settled import mind, minds_queues, worth
+from assets.fills.settled import minds_queues, worth
 from assets.fills.wire import (
     ALARM,
     CANCEL,
@@ -32,6 +32,7 @@ from assets.fills.wire import (
     CLOSED,
     DONE,
     ENDING,
+    IN_FLIGHT,
     LOSS,
     MESSAGE_RATE,
     NEVER,
@@ -50,9 +51,6 @@ from assets.fills.wire import (
     kernel,
     part,
 )
-
-_FAR: Final = 1 << 30
-"""Higher than every price of a ladder."""
 
 
 @part
@@ -74,8 +72,8 @@ def advance(rows: np.ndarray, r: Int, until: Int, room: Room) -> Int:
 @part
 def next_arrival(room: Room) -> Int:
     """When the next of our requests reaches the exchange."""
-    state = room.state
-    return room.requests[state.arrived].ts_arrival if state.arrived < state.sent else NEVER
+    arrived = room.state.arrived
+    return room.requests[arrived].ts_arrival if arrived < room.trader.state.sent else NEVER
 
 
 @part
@@ -83,7 +81,8 @@ def stand(row: Any, ladder: np.ndarray) -> None:
     """What a row of the tape leaves standing; of contracts that we have taken, no more than stand there."""
     side, px, kind = row.side, row.px, row.kind  # read before the ladder is written, which for all the compiler knows is the tape
     if kind == CLEARED:
-        ladder[:, :, : TAKEN + 1] = 0
+        ladder[:, :, STANDS] = 0
+        ladder[:, :, TAKEN] = 0
     else:
         # Without a branch: which kind comes next is what a processor cannot guess.
         left = ladder[side, px, STANDS] + row.size * ((kind == ADDED) - (kind == REMOVED) - (kind == FILLED))
@@ -96,12 +95,8 @@ def react(row: Any, room: Room) -> None:
     """What a row of the tape does to our resting orders, once it stands."""
     if _concerns(row, room):
         _meet(row, room)
-
-
-@part
-def reach(side: Int, px: Int) -> Int:
-    """The place of a price on a side, the better the greater, all above 0."""
-    return px + 1 if side == BID else _FAR - px
+        if minds_queues(room.policy):
+            follow(row, room.trader)
 
 
 @part
@@ -114,48 +109,30 @@ def _concerns(row: Any, room: Room) -> bool:
         if row.priority >= state.newest:
             return False  # it joins behind all of ours
     elif row.kind == CLEARED:
-        return state.open > 0
+        return max(state.front[BID], state.front[ASK]) > 0
     place = reach(side, px)
     return place <= state.front[side] and (place >= state.back[side] or row.kind not in (ADDED, REMOVED))
 
 
 @part
-def exposed(bid: Int, ask: Int, room: Room) -> bool:
-    """Whether an order of ours rests where an opposite one that joins the touch would meet it."""
-    front = room.state.front
-    return reach(ASK, bid) <= front[ASK] or reach(BID, ask) <= front[BID]
-
-
-@part
 def _meet(row: Any, room: Room) -> None:
     """What a row of the tape does to our resting orders."""
-    state, orders, side, px, size = room.state, room.orders, np.int64(row.side), np.int64(row.px), np.int64(row.size)
-    if row.kind == ADDED:
-        # Met by an order of ours on the other side; ahead of one on its own side only if a snapshot restored it.
-        room.ladder[side, px, TAKEN] += _share(1 - side, px, size, np.int64(LAST), row.ts, room)
-        for j in range(state.count[side]):
-            order = orders[state.resting[side, j]]
-            if order.px == px and row.priority < order.priority:
-                order.ahead += size
-    elif row.kind == REMOVED:
-        for j in range(state.count[side]):
-            order = orders[state.resting[side, j]]
-            if order.px != px:
-                continue
-            if row.priority == UNKNOWN:
-                behind = room.ladder[side, px, STANDS] + size - order.ahead
-                order.ahead = after_cancel(room.rules.queue, room.rules.queue_exponent, order.ahead, behind, float(size))
-                mind(side, state.resting[side, j], room)
-            elif row.priority < order.priority:
-                order.ahead -= size
-    elif row.kind == CLEARED:
+    state, side, px = room.state, np.int64(row.side), np.int64(row.px)
+    if row.kind == CLEARED:
         for s in range(2):
             for j in range(state.count[s]):
-                order = orders[state.resting[s, j]]
-                order.ahead, order.priority = 0, row.priority + 1
+                move(row, room.orders[state.resting[s, j]], 0, room.rules)
         state.newest = row.priority + 1
-    else:
-        _share(side, px, size, np.int64(row.priority), row.ts, room)
+        return
+    if row.kind == ADDED:  # met by an order of ours on the other side
+        room.ladder[side, px, TAKEN] += _share(1 - side, px, np.int64(row.size), np.int64(LAST), row.ts, room)
+    elif row.kind != REMOVED:
+        _share(side, px, np.int64(row.size), np.int64(row.priority), row.ts, room)
+    for j in range(state.count[side]):
+        order = room.orders[state.resting[side, j]]
+        if order.px == px:
+            move(row, order, room.ladder[side, px, STANDS], room.rules)
+            mind(side, order, room)
 
 
 @part
@@ -167,15 +144,9 @@ def _share(side: Int, px: Int, volume: Int, priority: Int, ts: Int, room: Room) 
         o = state.resting[side, j]
         order = room.orders[o]
         better = sign * (order.px - px)
-        if better < 0:
-            break
-        if better == 0 and UNKNOWN < priority < order.priority:
-            order.ahead -= volume
-            j += 1
-            continue
+        if better < 0 or (better == 0 and UNKNOWN < priority < order.priority):
+            break  # of orders of ours at one price the later stand behind it, too
         quantity = min(order.left, max(0, np.int64(math.floor(left - order.ahead + 0.5))))
-        if better == 0 and priority == UNKNOWN:
-            order.ahead = max(order.ahead - volume, 0.0)
         if quantity > 0:
             left -= quantity
             book_fill(o, quantity, order.px, True, ts, room)
@@ -191,8 +162,6 @@ def book_fill(o: Int, quantity: Int, px: Int, maker: bool, ts: Int, room: Room) 
     """Book an execution of ours."""
     state, rules, order = room.state, room.rules, room.orders[o]
     order.left -= quantity
-    if minds_queues(room.policy):  # to any other policy an order is what it was until it hears of this
-        state.settled[BID if order.side > 0 else ASK] = 0
     if order.left == 0:
         order.state = DONE
     fee = quantity * (rules.maker_fee if maker else rules.taker_fee)
@@ -214,10 +183,9 @@ def _leave(side: Int, j: Int, room: Room) -> None:
     state = room.state
     room.ladder[side, room.orders[state.resting[side, j]].px, ALARM] = 0
     state.count[side] -= 1
-    state.open -= 1
     for k in range(j, state.count[side]):
         state.resting[side, k] = state.resting[side, k + 1]
-    _span(side, room)
+    span(side, room)
 
 
 @part
@@ -226,19 +194,18 @@ def _arrive(rows: np.ndarray, r: Int, room: Room) -> None:
     state, rules = room.state, room.rules
     request = room.requests[state.arrived]
     state.arrived += 1
-    request.ts_response = delayed(request.ts_arrival, rules.response_delay)
+    receive(request, room)
     o, order = request.order, room.orders[request.order]
     if request.kind == CANCEL:
-        request.answer = _cancel(o, room)
+        request.answer = withdraw(o, room)
         return
     side, sign = BID if order.side > 0 else ASK, order.side
     other, width = 1 - side, room.ladder.shape[1]
     last: Any = rows[r - 1]
     refusal = refused(state.arrived - 1, last.bid, last.ask, room)
     px = last.ask if side == BID else last.bid
-    meets_us = state.count[other] > 0 and sign * (order.px - room.orders[state.resting[other, 0]].px) >= 0
     takes = 0 <= px < width and sign * (order.px - px) >= 0
-    if meets_us:
+    if meets_own(order, room):
         refusal = OWN_ORDER
     elif takes and rules.post_only and not order.immediate:
         refusal = POST_ONLY
@@ -261,7 +228,26 @@ def _arrive(rows: np.ndarray, r: Int, room: Room) -> None:
         order.ahead, order.priority = room.ladder[side, order.px, STANDS], r
         state.newest = max(state.newest, r)
         request.ahead = order.ahead
-        _rest(o, side, room)
+        show(o, request.ahead, r, room.trader)
+        rest(o, side, room)
+
+
+@part
+def meets_own(order: Any, room: Room) -> bool:
+    """Whether a new order would trade with one of ours that rests."""
+    other = ASK if order.side > 0 else BID
+    return room.state.count[other] > 0 and order.side * (order.px - room.orders[room.state.resting[other, 0]].px) >= 0
+
+
+@part
+def receive(request: Any, room: Room) -> None:
+    """A request has come: it is answered, and of a new order the exchange opens its own record."""
+    request.ts_response = delayed(request.ts_arrival, room.rules.response_delay)
+    request.ahead, request.refusal = -1, 0
+    if request.kind == NEW:
+        order = room.orders[request.order]
+        order.ahead, order.px, order.left, order.priority = 0, request.px, request.quantity, 0
+        order.side, order.state, order.immediate = request.side, IN_FLIGHT, request.immediate
 
 
 @part
@@ -272,11 +258,9 @@ def refused(k: Int, bid: Int, ask: Int, room: Room) -> Int:
     """
     state, rules, request = room.state, room.rules, room.requests[k]
     order = room.orders[request.order]
-    held, exposed = order.side * state.position, order.left
-    for j in range(state.lives):
-        other = room.orders[state.live[j]]
-        if other.state == RESTING and other.side == order.side:
-            exposed += other.left
+    held, exposed, side = order.side * state.position, order.left, BID if order.side > 0 else ASK
+    for j in range(state.count[side]):
+        exposed += room.orders[state.resting[side, j]].left
     if held + exposed > (rules.allowed_busy_position if request.ts_arrival >= rules.busy_ns else rules.allowed_position):
         return POSITION
     each = rules.messages_per_second
@@ -288,13 +272,13 @@ def refused(k: Int, bid: Int, ask: Int, room: Room) -> Int:
         return ORDER_TO_TRADE
     if request.ts_arrival >= rules.allowed_until:
         return ENDING
-    if 0 <= bid < ask < room.ladder.shape[1] and worth(state.cash, state.position, bid, ask, room) <= -rules.allowed_loss:
+    if 0 <= bid < ask < room.ladder.shape[1] and worth(state.cash, state.position, bid, ask, rules) <= -rules.allowed_loss:
         return LOSS
     return 0
 
 
 @part
-def _rest(o: Int, side: Int, room: Room) -> None:
+def rest(o: Int, side: Int, room: Room) -> None:
     """Put an order of ours on the list of its side: behind better prices and, at its own, behind those before it."""
     state, orders = room.state, room.orders
     sign, px, j = orders[o].side, orders[o].px, state.count[side]
@@ -303,36 +287,27 @@ def _rest(o: Int, side: Int, room: Room) -> None:
         j -= 1
     state.resting[side, j] = o
     state.count[side] += 1
-    state.open += 1
-    _span(side, room)
+    span(side, room)
 
 
 @part
-def _span(side: Int, room: Room) -> None:
-    """Note where our resting orders of a side stand."""
-    state = room.state
-    state.front[side] = state.back[side] = 0
-    for j in range(state.count[side]):
-        px = np.int64(room.orders[state.resting[side, j]].px)
-        mind(side, state.resting[side, j], room)
-        state.back[side] = reach(side, px)
-        if j == 0:
-            state.front[side] = state.back[side]
+def leave(o: Int, room: Room) -> None:
+    """Take an order of ours off the list of its side."""
+    side, j = BID if room.orders[o].side > 0 else ASK, 0
+    while room.state.resting[side, j] != o:
+        j += 1
+    _leave(side, j, room)
 
 
 @part
-def _cancel(o: Int, room: Room) -> Int:
+def withdraw(o: Int, room: Room) -> Int:
     """Take an order of ours off the market, unless it has gone before; return the answer."""
-    state, order = room.state, room.orders[o]
+    order = room.orders[o]
     if order.state != RESTING:
         return TOO_LATE
     order.state = CANCELLED
-    state.cancelled += 1
-    side = BID if order.side > 0 else ASK
-    j = 0
-    while state.resting[side, j] != o:
-        j += 1
-    _leave(side, j, room)
+    room.state.cancelled += 1
+    leave(o, room)
     return CANCELLED
 
 
@@ -340,11 +315,11 @@ def _cancel(o: Int, room: Room) -> Int:
 def expire(room: Room) -> None:
     """The session is over: what is still under way finds a closed exchange."""
     state = room.state
-    for k in range(state.arrived, state.sent):
+    for k in range(state.arrived, room.trader.state.sent):
         request = room.requests[k]
-        request.ts_response = delayed(request.ts_arrival, room.rules.response_delay)
+        receive(request, room)
         if request.kind == NEW:
             room.orders[request.order].state, request.answer, request.refusal = REJECTED, REJECTED, CLOSED
         else:
-            request.answer = _cancel(request.order, room)
-    state.arrived = state.sent
+            request.answer = withdraw(request.order, room)
+    state.arrived = room.trader.state.sent

@@ -20,22 +20,20 @@ from assets.curves.model import move_of
 from assets.desk import NS
 from assets.features.kernel import ASK_CT, ASK_PX, ASK_SZ, BID_CT, BID_PX, BID_SZ, Feed, on_book, on_trade, on_value
 from assets.features.state import State
-from assets.fills.exchange import book_fill, refused
+from assets.fills.exchange import book_fill, expire, leave, meets_own, next_arrival, receive, refused, rest, withdraw
+from assets.fills.heard import listen
 from assets.fills.policy import LEVELS
-from assets.fills.trader import decide, listen
+from assets.fills.trader import decide
 from assets.fills.wire import (
     CANCEL,
     CANCELLED,
-    CLOSED,
     DONE,
     NEVER,
-    NEW,
     OWN_ORDER,
     POST_ONLY,
     REJECTED,
     RESTING,
     STANDS,
-    TOO_LATE,
     Room,
     delayed,
     kernel,
@@ -120,7 +118,7 @@ def trade(venue: Venue, sight: Sight, feed: Feed, room: Room) -> tuple[int, int]
     while True:
         if x.state[ROWS] > x.tape.size - ROW_MARGIN:
             return SHORT_TAPE, marks
-        if state.full:
+        if state.full or room.trader.state.full:
             return SHORT_LOG, marks
         own = to_wall(flow.stamp, venue) if flow.then < venue.length else NEVER
         m = -1
@@ -128,7 +126,8 @@ def trade(venue: Venue, sight: Sight, feed: Feed, room: Room) -> tuple[int, int]
             if at[k] < books.start[k + 1] and (m < 0 or books.ts[at[k]] < books.ts[at[m]]):
                 m = k
         other = books.ts[at[m]] if m >= 0 else NEVER
-        stamp, arrival = _reaches(room.requests[state.arrived].ts_arrival, venue) if state.arrived < state.sent else (NEVER, NEVER)
+        coming = next_arrival(room)
+        stamp, arrival = _reaches(coming, venue) if coming != NEVER else (NEVER, NEVER)
         ts = min(own, other, arrival, tick)
         if ts >= close:
             break
@@ -184,7 +183,7 @@ def trade(venue: Venue, sight: Sight, feed: Feed, room: Room) -> tuple[int, int]
                 sight.values[i] = sight.shown[sight.columns[i], 0]
                 prediction += move_of(sight.bits[i], sight.cells[i], sight.uppers[i], sight.value[i])
             _decide(venue, marks, ts, np.float64(np.float32(prediction)), room)
-    _expire(venue, room)
+    expire(room)
     return FINISHED, marks
 
 
@@ -192,19 +191,29 @@ def trade(venue: Venue, sight: Sight, feed: Feed, room: Room) -> tuple[int, int]
 def _decide(venue: Venue, marks: Int, ts: Int, prediction: float, room: Room) -> None:
     """Hear what has come back; decide on the book without our own orders."""
     listen(delayed(ts, room.rules.feed_delay), room)
-    x, state = venue.x, room.state
+    x, trader = venue.x, room.trader
     row: Any = venue.marks[marks - 1]
     for side in range(2):
         sign, front = (1, row.bid + 1) if side == BID else (-1, row.ask - 1)
         for level in range(LEVELS):
             px = front - sign * level
             if 0 <= px < x.head.size:
-                room.ladder[side, px, STANDS] = _others(x, px, NOBODY)
-    for j in range(state.lives):
-        o = state.live[j]
-        if room.orders[o].state == RESTING:
-            room.orders[o].ahead = _others(x, room.orders[o].px, venue.slots[o])
-    decide(row, ts, prediction, room)
+                trader.ladder[side, px, STANDS] = _others(x, px, NOBODY)
+    for j in range(trader.state.lives):
+        own = trader.orders[trader.state.live[j]]
+        if own.heard:
+            own.ahead = _ahead(x, own.px, venue.slots[trader.state.live[j]])
+    decide(row, ts, prediction, trader)
+
+
+@kernel
+def _ahead(x: Exchange, level: Int, ours: Int) -> Int:
+    """Contracts of the flow that stand at a level since before an order of ours joined it.
+
+    None once it has gone: it filled at the front of its queue, or was cancelled by us. So it is of the market's feed alone, whether or not
+    we have heard of that.
+    """
+    return _others(x, level, ours) if x.size[ours] > 0 else 0
 
 
 @kernel
@@ -231,21 +240,20 @@ def _arrive(stamp: Int, ts: Int, venue: Venue, room: Room) -> None:
     x, flow, state, rules = venue.x, venue.flow, room.state, room.rules
     request = room.requests[state.arrived]
     state.arrived += 1
-    request.ts_arrival, request.ts_response = ts, delayed(ts, rules.response_delay)
+    request.ts_arrival = ts
+    receive(request, room)
     x.state[NOW] = stamp
     o, order, taker = request.order, room.orders[request.order], NOBODY
     if request.kind == CANCEL:
-        if order.state != RESTING:
-            request.answer = TOO_LATE
+        request.answer = withdraw(o, room)
+        if request.answer != CANCELLED:
             return
         cancel(x, venue.slots[o])
-        order.state, request.answer = CANCELLED, CANCELLED
-        state.cancelled += 1
     else:
-        side, sign, px = BUY if order.side > 0 else SELL, order.side, order.px
+        side, px = BUY if order.side > 0 else SELL, order.px
         crosses = px >= x.state[BEST_ASK] if side == BUY else px <= x.state[BEST_BID]
         refusal = refused(state.arrived - 1, x.state[BEST_BID], x.state[BEST_ASK], room)
-        if _meets_us(sign, px, room):
+        if meets_own(order, room):
             refusal = OWN_ORDER
         elif crosses and rules.post_only and not order.immediate:
             refusal = POST_ONLY
@@ -264,18 +272,9 @@ def _arrive(stamp: Int, ts: Int, venue: Venue, room: Room) -> None:
         else:
             order.state, request.answer, venue.slots[o] = RESTING, RESTING, slot
             request.ahead = 0 if crosses else ahead
+            rest(o, side, room)
     end_event(x)
     interrupt(x, flow, venue.rates, venue.path, stamp, taker)
-
-
-@kernel
-def _meets_us(sign: Int, px: Int, room: Room) -> bool:
-    """Whether an order would trade with one of ours."""
-    for j in range(room.state.lives):
-        order = room.orders[room.state.live[j]]
-        if order.state == RESTING and order.side == -sign and sign * (px - order.px) >= 0:
-            return True
-    return False
 
 
 @kernel
@@ -287,6 +286,8 @@ def _book_fills(venue: Venue, first: Int, ts: Int, room: Room) -> None:
         o = x.owner[np.int64(told.order_id)]
         if o != NOBODY and told.action in (_T, _F):
             book_fill(o, np.int64(told.size), np.int64(told.price), told.action == _F, ts, room)
+            if told.action == _F and room.orders[o].left == 0:
+                leave(o, room)
 
 
 @kernel
@@ -304,24 +305,6 @@ def _show(x: Exchange, depth: Int, base: Int, tick: Int, event: np.ndarray) -> N
                 event[px, found], event[sz, found], event[ct, found] = (level + base) * tick, contracts, count
                 found += 1
             level += step
-
-
-@kernel
-def _expire(venue: Venue, room: Room) -> None:
-    """The session is over: what is still under way finds a closed exchange."""
-    state = room.state
-    for k in range(state.arrived, state.sent):
-        request = room.requests[k]
-        order = room.orders[request.order]
-        request.ts_response = delayed(request.ts_arrival, room.rules.response_delay)
-        if request.kind == NEW:
-            order.state, request.answer, request.refusal = REJECTED, REJECTED, CLOSED
-        elif order.state == RESTING:
-            order.state, request.answer = CANCELLED, CANCELLED
-            state.cancelled += 1
-        else:
-            request.answer = TOO_LATE
-    state.arrived = state.sent
 
 
 @kernel

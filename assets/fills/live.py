@@ -28,7 +28,7 @@ from assets.fills.replay import Session, make_rules, outcome_of
 from assets.fills.rows import ROW
 from assets.fills.simulate import Simulation, tables
 from assets.fills.tape import Tape
-from assets.fills.wire import FILL, ORDER, REQUEST, STATE, Room, make_ladder
+from assets.fills.wire import Memory, make_ladder
 from assets.lake import Lake
 from assets.ticks.dbn import to_frame
 from assets.ticks.exchange import Course, captured
@@ -104,16 +104,8 @@ def trade_live(course: Course, around: Surroundings, *, market: Market, trading:
         tape = Tape(marks, course.start + course.low, exchange.head.size)
         nothing = np.empty(0, np.int64)
         rules = make_rules(market, trading, Session(tape, nothing, {}, window))
-        state = np.zeros(1, STATE)
-        room = Room(
-            make_ladder(tape.width),
-            np.zeros(places, ORDER),
-            np.zeros(places, REQUEST),
-            np.zeros(places, FILL),
-            state[0],
-            rules[0],
-            policy.record[0],
-        )
+        memory = Memory(places)
+        room = memory.room(make_ladder(tape.width), rules, policy.record)
         clock, flow = course.clock, np.zeros(1, FLOW)[0]
         venue = Venue(
             exchange, flow, random, course.rates, course.path, clock.length, clock.wall, clock.exchange,
@@ -125,9 +117,7 @@ def trade_live(course: Course, around: Surroundings, *, market: Market, trading:
         rows, places = (2 * rows, places) if ended == SHORT_TAPE else (rows, 2 * places)
     tape = tape._replace(rows=marks[:count])
     session = Session(tape, nothing, {}, window)
-    outcome = outcome_of(state[0], tape, market.tick_value)
-    sent, filled = int(state["sent"][0]), int(state["fills"][0])
-    log = tables(room.requests[:sent], room.fills[:filled], session, market, outcome)
+    log = tables(memory.sent, memory.filled, session, market, outcome_of(memory, tape, market.tick_value))
     return Live(log, exchange, tape.rows, _ticks(exchange, snapshot, course, window))
 
 

@@ -18,15 +18,17 @@ from assets.books.codes import ASK, BID, Int
 from assets.desk import ALL, NS, PRICE_UNIT, Market, Trading
 from assets.fills.delays import delay_slots
 from assets.fills.errors import FillsError
-from assets.fills.exchange import advance, expire, exposed, next_arrival, reach, react, stand
+from assets.fills.exchange import advance, expire, next_arrival, react, stand
+from assets.fills.heard import listen, next_news, nothing_out
+from assets.fills.places import exposed, reach
 from assets.fills.policy import Policy
 from assets.fills.queues import QUEUES
 from assets.fills.rows import ADDED, CLEARED, FILLED, REMOVED, TRADED, UNKNOWN
-from assets.fills.settled import idle, idles, minds_queues, nothing_out, settled, stands, watch
+from assets.fills.settled import idle, idles, minds_queues, settled, stands, watch
 from assets.fills.stretches import STRETCH, Stretches, jump, over, passes, tell
 from assets.fills.tape import Tape, last_double_mid
-from assets.fills.trader import amend, listen, next_news
-from assets.fills.wire import ALARM, FILL, NEVER, ORDER, REQUEST, RULES, STANDS, STATE, Room, delayed, kernel, make_ladder, part
+from assets.fills.trader import amend
+from assets.fills.wire import ALARM, NEVER, RULES, STANDS, Memory, Room, delayed, kernel, make_ladder, part
 
 if TYPE_CHECKING:
     from assets.calendar import Window
@@ -48,18 +50,24 @@ def _run(rows: np.ndarray, ts: np.ndarray, signal: np.ndarray, seen: np.ndarray,
     r = 0
     for first in range(0, len(ts), STRETCH):
         if nothing_out(room):
-            if over(room):
+            if over(room.trader):
                 return True
-            if passes(first // STRETCH, rows, ts, stretches, room):
+            if passes(first // STRETCH, rows, ts, stretches, room.trader):
                 continue
             r = jump(rows, r, seen[first], stretches, room)
         end = min(first + STRETCH, len(ts))
         r = _decide_each(rows, r, ts[first:end], signal[first:end], seen[first:end], room)
-        if room.state.full:
+        if _full(room):
             return False
     advance(rows, r, room.rules.close_ns - 1, room)
     expire(room)
-    return not room.state.full
+    return not _full(room)
+
+
+@part
+def _full(room: Room) -> bool:
+    """Whether a log is too short."""
+    return room.state.full != 0 or room.trader.state.full != 0
 
 
 @kernel
@@ -75,21 +83,21 @@ def _decide_each(rows: np.ndarray, r: Int, ts: np.ndarray, signal: np.ndarray, s
             hearing = next_news(room)
             if watched:
                 for k in range(before, r):
-                    watch(rows[k], room)
+                    watch(rows[k], room.trader)
         else:
             i, r, mattered = _coast(rows, r, ts, signal, seen, i, until, hearing, room)
             if mattered:
                 react(rows[r - 1], room)
                 if watched:
-                    watch(rows[r - 1], room)
+                    watch(rows[r - 1], room.trader)
                 hearing = next_news(room)  # of a fill, if there was one
             if i == len(ts) or ts[i] >= until or r < seen[i]:
                 continue
         if hearing != NEVER and hearing <= delayed(ts[i], room.rules.feed_delay):
             listen(delayed(ts[i], room.rules.feed_delay), room)
             happened = True
-        if r > 0 and not settled(rows[r - 1], ts[i], signal[i], room):
-            amend(rows[r - 1], ts[i], signal[i], room)
+        if r > 0 and not settled(rows[r - 1], ts[i], signal[i], room.trader):
+            amend(rows[r - 1], ts[i], signal[i], room.trader)
             happened = True
         i += 1
         if happened:
@@ -102,10 +110,12 @@ def _decide_each(rows: np.ndarray, r: Int, ts: np.ndarray, signal: np.ndarray, s
 def _next(i: Int, rows: np.ndarray, r: Int, ts: np.ndarray, signal: np.ndarray, seen: np.ndarray, room: Room) -> tuple[Int, Int]:
     """The first decision from i on that may come to something, and the next row; where some come to nothing, nothing of ours is out."""
     first = i
-    while idles(room) and i < len(ts) and seen[i] > 0 and idle(rows[seen[i] - 1], ts[i], signal[i], room):
+    if not nothing_out(room):
+        return i, r
+    while idles(room.trader) and i < len(ts) and seen[i] > 0 and idle(rows[seen[i] - 1], ts[i], signal[i], room.trader):
         i += 1
     if first < i < len(ts):
-        room.state.settled[:] = 0  # what the queues have become was not watched
+        room.trader.state.settled[:] = 0  # what the queues have become was not watched
         while r < seen[i]:
             stand(rows[r], room.ladder)
             r += 1
@@ -115,7 +125,7 @@ def _next(i: Int, rows: np.ndarray, r: Int, ts: np.ndarray, signal: np.ndarray, 
 @part
 def _due(room: Room) -> tuple[Int, Int]:
     """When something is due that is not of the market (at once where each row and decision counts), and when news come."""
-    if not stands(room) or exposed(room.state.bid, room.state.ask, room):
+    if not stands(room.trader) or exposed(room.trader.state.bid, room.trader.state.ask, room):
         return np.iinfo(np.int64).min, next_news(room)
     return min(next_arrival(room), room.rules.flatten_ns), next_news(room)
 
@@ -129,10 +139,10 @@ def _coast(
     Returns the first decision that is left, the next row, and whether the last row mattered: then it is yet to be met.
     """
     # Read once: nothing here changes them, but for all the compiler knows writing the ladder does.
-    state, ladder, weight = room.state, room.ladder, room.policy.prediction_weight
-    bid, ask, pull, most = state.bid, state.ask, state.pull, state.most
-    least = state.least if stands(room) else np.inf
-    front_bid, front_ask = state.front[BID], state.front[ASK]
+    ours, ladder, weight = room.trader.state, room.ladder, room.policy.prediction_weight
+    bid, ask, pull, most = ours.bid, ours.ask, ours.pull, ours.most
+    least = ours.least if stands(room.trader) else np.inf
+    front_bid, front_ask = room.state.front[BID], room.state.front[ASK]
     while i < len(ts) and ts[i] < until:
         while r < seen[i]:
             row = rows[r]
@@ -295,22 +305,22 @@ def _positions(trading: Trading, tape: Tape) -> dict[str, int]:
     return {**limits, "high_volume": threshold, "busy_ns": int(busy[0]) if len(busy) else NEVER}
 
 
-def outcome_of(state: np.void, tape: Tape, tick_value: int) -> Outcome:
-    """What a STATE record came to, a position left at the close marked at the mid."""
+def outcome_of(memory: Memory, tape: Tape, tick_value: int) -> Outcome:
+    """What a replay's memory came to, a position left at the close marked at the mid."""
+    state = memory.state[0]
     worth, position = int(state["cash"]), int(state["position"])
     if position:
         worth += position * last_double_mid(tape) * tick_value // 2
-    return Outcome(worth, int(state["contracts"]), int(state["orders"]), int(state["cancelled"]), position)
+    return Outcome(worth, int(state["contracts"]), int(memory.ours["orders"][0]), int(state["cancelled"]), position)
 
 
 class Replayer:
     """Replays sessions one after another in the same memory."""
 
     def __init__(self) -> None:
-        self._state = np.zeros(1, STATE)
+        self._memory = Memory(_FIRST_LOG)
         self._ladder = make_ladder(0)
         self._outcome = Outcome(0, 0, 0, 0, 0)
-        self._grow(_FIRST_LOG)
 
     def run(self, session: Session, policy: Policy, rules: np.ndarray) -> Outcome:
         """Replay a session; `requests` and `fills` hold what happened until the next one."""
@@ -318,12 +328,12 @@ class Replayer:
         if self._ladder.shape[1] != session.tape.width:
             self._ladder = make_ladder(session.tape.width)
         while True:
-            self._ladder[:], self._state[:] = 0, np.zeros(1, STATE)
-            room = Room(self._ladder, self._orders, self._requests, self._fills, self._state[0], rules[0], weights[0])
+            self._ladder[:] = 0
+            room = self._memory.room(self._ladder, rules, weights)
             if _run(session.tape.rows, session.ts, session.signals[name], session.seen, session.stretches[name], room):
                 break
-            self._grow(2 * len(self._requests))
-        self._outcome = outcome_of(self._state[0], session.tape, int(rules["tick_value"][0]))
+            self._memory = Memory(2 * len(self._memory.requests))
+        self._outcome = outcome_of(self._memory, session.tape, int(rules["tick_value"][0]))
         return self._outcome
 
     def figures(self) -> dict[str, float | int]:
@@ -341,17 +351,12 @@ class Replayer:
     @property
     def requests(self) -> np.ndarray:
         """REQUEST records of the last replay, in the order of their sending."""
-        return self._requests[: self._state["sent"][0]]
+        return self._memory.sent
 
     @property
     def fills(self) -> np.ndarray:
         """FILL records of the last replay, in the order of time."""
-        return self._fills[: self._state["fills"][0]]
-
-    def _grow(self, places: int) -> None:
-        self._orders = np.zeros(places, ORDER)
-        self._requests = np.zeros(places, REQUEST)
-        self._fills = np.zeros(places, FILL)
+        return self._memory.filled
 
 
 def _money(amount: Decimal) -> int:

@@ -14,7 +14,7 @@ import numpy as np
 from assets.books.codes import ASK, BID, Int
 from assets.fills.policy import INSIDE, LEVELS, SCORES, TAKE, TOUCH, TOUCHING, score
 from assets.fills.rows import CLEARED
-from assets.fills.wire import ALARM, ALWAYS, RESTING, STANDS, Room, part
+from assets.fills.wire import ALARM, ALWAYS, STANDS, Trader, part
 
 OPEN, FULL, SHUT = range(3)
 """Whether a side has room for another order; if not, whether a worse order of ours could make way for it."""
@@ -25,7 +25,7 @@ terms in another order, of which the greatest is that weight times a price on th
 
 
 @part
-def settled(row: Any, ts: Int, prediction: float, room: Room) -> bool:
+def settled(row: Any, ts: Int, prediction: float, room: Trader) -> bool:
     """Whether the last decision, made again, would send nothing: the policy sees what it saw then, or not enough else."""
     state = room.state
     if not stands(room) or row.bid != state.bid or row.ask != state.ask:
@@ -34,25 +34,25 @@ def settled(row: Any, ts: Int, prediction: float, room: Room) -> bool:
 
 
 @part
-def stands(room: Room) -> bool:
+def stands(room: Trader) -> bool:
     """Whether the last decision is bound on both sides, as it is not where time alone can change it or a queue was emptied."""
     return (room.state.settled[BID] & room.state.settled[ASK]) != 0
 
 
 @part
-def leaning(prediction: float, room: Room) -> float:
+def leaning(prediction: float, room: Trader) -> float:
     """What of a score every level of the bid has in common, and of the ask with the opposite sign: prediction and mid."""
     return room.policy.prediction_weight * prediction + room.state.pull
 
 
 @part
-def tilt(room: Room) -> float:
+def tilt(room: Trader) -> float:
     """What the position that we know of takes from the scores of the bid and adds to those of the ask, ticks."""
     return room.rules.skew * room.state.known_position if room.policy.style == SCORES else 0.0
 
 
 @part
-def holds(side: Int, before: bool, room: Room) -> bool:
+def holds(side: Int, before: bool, room: Trader) -> bool:
     """Whether a side's decision, its own touch being the same, would send nothing; `before`: there was room inside the spread then."""
     state = room.state
     if state.settled[side] == 0:
@@ -72,7 +72,7 @@ def minds_queues(policy: Any) -> bool:
 
 
 @part
-def watch(row: Any, room: Room) -> None:
+def watch(row: Any, room: Trader) -> None:
     """What a row of the tape did to the queue at one of our levels, for the bounds between which the decision stands."""
     state, side = room.state, np.int64(row.side)
     if row.kind == CLEARED:
@@ -99,12 +99,12 @@ def levels(bid: Int, ask: Int, policy: Any) -> tuple[Int, Int]:
 
 
 @part
-def level_score(side: Int, px: Int, o: Int, prediction: float, room: Room) -> float:
+def level_score(side: Int, px: Int, o: Int, prediction: float, room: Trader) -> float:
     """The score of a price at which our order o (-1: none) stands."""
     state, sign = room.state, (1 if side == BID else -1)
     there = room.ladder[side, px, STANDS]
     ahead, behind = there, 0
-    if o >= 0 and room.orders[o].state == RESTING:
+    if o >= 0 and room.orders[o].heard:
         ahead = np.int64(room.orders[o].ahead + 0.5)
         behind = max(0, there - ahead)
     lean = room.policy.prediction_weight * prediction - state.tilt
@@ -112,14 +112,14 @@ def level_score(side: Int, px: Int, o: Int, prediction: float, room: Room) -> fl
 
 
 @part
-def unpulled_score(side: Int, px: Int, o: Int, room: Room) -> float:
+def unpulled_score(side: Int, px: Int, o: Int, room: Trader) -> float:
     """The same without what all levels of a side have in common."""
     pull = room.state.pull
     return level_score(side, px, o, 0.0, room) - (pull if side == BID else -pull)
 
 
 @part
-def tighten(side: Int, highest: float, lowest: float, room: Room) -> None:
+def tighten(side: Int, highest: float, lowest: float, room: Trader) -> None:
     """Bound a side's decision by unpulled scores: of a level without an order of ours, and of one with it.
 
     Bounds only tighten until the next decision. That within them it sends nothing is certain, that beyond it sends something is not.
@@ -145,7 +145,7 @@ def _sure(policy: Any) -> float:
 
 
 @part
-def spare(side: Int, px: Int, value: float, room: Room) -> None:
+def spare(side: Int, px: Int, value: float, room: Trader) -> None:
     """Note how many contracts must stay at a level without an order of ours, whose score is `value` now, for the bounds to stay.
 
     The score reaches its bound where 1 + contracts have fallen to exp(-slack) of themselves; 1 - slack + slack^2 / 2 is never below that.
@@ -161,44 +161,27 @@ def spare(side: Int, px: Int, value: float, room: Room) -> None:
 
 
 @part
-def calm(side: Int, room: Room) -> None:
+def calm(side: Int, room: Trader) -> None:
     """Take off the alarms of the last decision's levels; where an order of ours rests, it stays."""
-    state = room.state
+    state, sign = room.state, (1 if side == BID else -1)
     for level in range(LEVELS):
         px = state.bid + 1 - level if side == BID else state.ask - 1 + level
         if 0 <= px < room.ladder.shape[1]:
             room.ladder[side, px, ALARM] = 0
-    for j in range(state.count[side]):
-        room.ladder[side, room.orders[state.resting[side, j]].px, ALARM] = ALWAYS
+    for j in range(state.lives):
+        own = room.orders[state.live[j]]
+        if own.side == sign:
+            room.ladder[side, own.px, ALARM] = ALWAYS
 
 
 @part
-def mind(side: Int, o: Int, room: Room) -> None:
-    """Set the alarm of the price at which our order o rests.
-
-    Where what leaves has stood behind us, only fewer contracts than stand ahead of it matter. The latest order of ours at a price
-    has the most ahead of it, and is the last to be minded.
-    """
-    order = room.orders[o]
-    seldom = room.rules.from_behind and not minds_queues(room.policy)
-    room.ladder[side, order.px, ALARM] = np.int64(order.ahead) if seldom else ALWAYS
+def idles(room: Trader) -> bool:
+    """Whether decisions, while nothing of ours is out, may come to nothing whatever queues there are."""
+    return not room.state.stopped and room.policy.style == SCORES and room.policy.ahead_weight <= 0
 
 
 @part
-def nothing_out(room: Room) -> bool:
-    """Whether nothing of ours is open, under way or unheard."""
-    state = room.state
-    return state.lives == 0 and state.heard == state.sent and state.fills_heard == state.fills
-
-
-@part
-def idles(room: Room) -> bool:
-    """Whether decisions may come to nothing whatever queues there are."""
-    return nothing_out(room) and not room.state.stopped and room.policy.style == SCORES and room.policy.ahead_weight <= 0
-
-
-@part
-def idle(row: Any, ts: Int, prediction: float, room: Room) -> bool:
+def idle(row: Any, ts: Int, prediction: float, room: Trader) -> bool:
     """Whether a decision, while `idles`, does so: no level of either side could pass the threshold, not even with an empty queue."""
     rules, policy = room.rules, room.policy
     lean = policy.prediction_weight * prediction - tilt(room)
@@ -207,15 +190,15 @@ def idle(row: Any, ts: Int, prediction: float, room: Room) -> bool:
 
 
 @part
-def worth_at(row: Any, room: Room) -> Int:
+def worth_at(row: Any, room: Trader) -> Int:
     """Cash and position at the mid, as far as we have heard."""
-    return worth(room.state.known_cash, room.state.known_position, row.bid, row.ask, room)
+    return worth(room.state.known_cash, room.state.known_position, row.bid, row.ask, room.rules)
 
 
 @part
-def worth(cash: Int, position: Int, bid: Int, ask: Int, room: Room) -> Int:
+def worth(cash: Int, position: Int, bid: Int, ask: Int, rules: Any) -> Int:
     """Cash and a position at the mid."""
-    return cash + position * (bid + ask + 2 * room.rules.base) * room.rules.tick_value // 2
+    return cash + position * (bid + ask + 2 * rules.base) * rules.tick_value // 2
 
 
 @part

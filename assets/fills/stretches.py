@@ -16,7 +16,7 @@ from assets.fills.exchange import stand
 from assets.fills.policy import SCORES, score
 from assets.fills.rows import CLEARED
 from assets.fills.settled import dearest, tilt, worth_at
-from assets.fills.wire import STANDS, TAKEN, Room, kernel, make_ladder, part
+from assets.fills.wire import STANDS, TAKEN, Room, Trader, kernel, make_ladder, part
 
 STRETCH: Final = 256
 """Decisions, and rows of the tape, that are told together."""
@@ -103,13 +103,13 @@ def _note(rows: np.ndarray, ladder: np.ndarray, begins: np.ndarray, changes: np.
 
 
 @part
-def over(room: Room) -> bool:
+def over(room: Trader) -> bool:
     """Whether a replay with nothing out sends nothing any more: it was stopped, and is flat."""
     return room.state.stopped != 0 and room.state.known_position == 0
 
 
 @kernel
-def passes(b: Int, rows: np.ndarray, ts: np.ndarray, stretches: Stretches, room: Room) -> bool:
+def passes(b: Int, rows: np.ndarray, ts: np.ndarray, stretches: Stretches, room: Trader) -> bool:
     """Whether stretch b of the decisions comes to nothing, nothing of ours being out.
 
     What passes is a subset of what `settled.idle` finds: a score and the worth of a position are monotone in all that they see.
@@ -132,7 +132,7 @@ def passes(b: Int, rows: np.ndarray, ts: np.ndarray, stretches: Stretches, room:
 @kernel
 def jump(rows: np.ndarray, r: Int, until: Int, stretches: Stretches, room: Room) -> Int:
     """Bring the ladder from row r to row `until`, nothing of ours being out; return the next row."""
-    ladder, room.state.settled[:] = room.ladder, 0  # what the queues have become was not watched
+    ladder, room.trader.state.settled[:] = room.ladder, 0  # what the queues have become was not watched
     while r < until:
         b = r // STRETCH
         if r % STRETCH == 0 and r + STRETCH <= until and stretches.begins[b] < stretches.begins[b + 1]:

@@ -1,6 +1,7 @@
-"""Our side of the wire: what we have heard, what the policy wants, what we send.
+"""Our side of the wire: what the policy wants, what we send.
 
-Nothing here knows more than the market's rows up to the decision and the answers that have come back by then.
+All that is given to a function here is the `Trader`: the market's rows up to the decision and what has been heard by then (`heard.py`).
+The exchange's records are out of its reach.
 """
 
 from typing import Any, Final
@@ -31,18 +32,14 @@ from assets.fills.wire import (
     ALARM,
     ALWAYS,
     CANCEL,
-    CANCELLED,
     CLOSE,
     FLATTEN,
     GAP,
-    IN_FLIGHT,
     LIMIT,
     MOST_ORDERS,
-    NEVER,
     NEW,
-    REJECTED,
     SCORE,
-    Room,
+    Trader,
     delayed,
     kernel,
     part,
@@ -53,51 +50,14 @@ PROTECTION: Final = 10
 
 
 @part
-def next_news(room: Room) -> Int:
-    """When the next fill or answer that has not been heard comes back."""
-    state = room.state
-    fill = room.fills[state.fills_heard].ts_known if state.fills_heard < state.fills else NEVER
-    return min(fill, room.requests[state.heard].ts_response) if state.heard < state.arrived else fill
-
-
-@part
-def listen(now: Int, room: Room) -> None:
-    """Hear the fills and answers that have come back by now; fills first, as an order's fills precede its end."""
-    state, heard = room.state, False
-    while state.fills_heard < state.fills and room.fills[state.fills_heard].ts_known <= now:
-        fill = room.fills[state.fills_heard]
-        room.orders[fill.order].known -= fill.quantity
-        state.known_position += fill.side * fill.quantity
-        state.known_cash = fill.cash
-        state.known_contracts += fill.quantity
-        state.fills_heard += 1
-        state.settled[:] = 0
-        heard = True
-    while state.heard < state.arrived and room.requests[state.heard].ts_response <= now:
-        request = room.requests[state.heard]
-        if request.answer in (REJECTED, CANCELLED):
-            room.orders[request.order].known = 0
-            state.settled[BID if request.side > 0 else ASK] = 0
-            heard = True
-        state.heard += 1
-    if heard:
-        kept = 0
-        for j in range(state.lives):
-            if room.orders[state.live[j]].known > 0:
-                state.live[kept] = state.live[j]
-                kept += 1
-        state.lives = kept
-
-
-@part
-def decide(row: Any, ts: Int, prediction: float, room: Room) -> None:
+def decide(row: Any, ts: Int, prediction: float, room: Trader) -> None:
     """One decision, on the market as the tape's row left it."""
     room.state.settled[:] = 0
     amend(row, ts, prediction, room)
 
 
 @kernel
-def amend(row: Any, ts: Int, prediction: float, room: Room) -> None:
+def amend(row: Any, ts: Int, prediction: float, room: Trader) -> None:
     """The same where the last decision may hold on a side: it is made again only where it does not."""
     state, rules, policy = room.state, room.rules, room.policy
     if state.sent + state.lives + 2 * LEVELS + 1 > len(room.requests):
@@ -141,7 +101,7 @@ def amend(row: Any, ts: Int, prediction: float, room: Room) -> None:
 
 
 @kernel
-def _flatten(room: Room) -> None:
+def _flatten(room: Trader) -> None:
     """Cancel all; once nothing of ours can fill any more, take the position off."""
     state, width = room.state, room.ladder.shape[1]
     _withdraw_all(state.stopped, room)
@@ -154,7 +114,7 @@ def _flatten(room: Room) -> None:
 
 
 @kernel
-def _withdraw_all(reason: Int, room: Room) -> None:
+def _withdraw_all(reason: Int, room: Trader) -> None:
     """Cancel whatever of ours is not on its way out already."""
     state = room.state
     for j in range(state.lives):
@@ -163,13 +123,13 @@ def _withdraw_all(reason: Int, room: Room) -> None:
 
 
 @part
-def position_limit(ts: Int, room: Room) -> Int:
+def position_limit(ts: Int, room: Trader) -> Int:
     """Contracts that our own code lets itself hold."""
     return room.rules.busy_position if ts >= room.rules.busy_ns else room.rules.max_position
 
 
 @part
-def _may_send(room: Room) -> bool:
+def _may_send(room: Trader) -> bool:
     """Whether the exchange's limits leave room for a new order now, and for the cancel of each that may be open then."""
     state, rules = room.state, room.rules
     each = rules.messages_per_second
@@ -180,7 +140,7 @@ def _may_send(room: Room) -> bool:
 
 
 @kernel
-def _take(room: Room) -> None:
+def _take(room: Trader) -> None:
     """Hold the position that the prediction asks for, by immediate orders at the opposite touch, one at a time.
 
     Full on a side where taking scores above the threshold; flat again when the weighted prediction alone falls
@@ -206,7 +166,7 @@ def _take(room: Room) -> None:
 
 
 @part
-def _quote(side: Int, room: Room) -> None:
+def _quote(side: Int, room: Trader) -> None:
     """Bring our orders of a side into line with their scores."""
     state, rules, policy = room.state, room.rules, room.policy
     bid, ask, standing, scores = state.bid, state.ask, state.standing[side], state.scores
@@ -296,7 +256,7 @@ def _quote(side: Int, room: Room) -> None:
 
 
 @part
-def _meets_own(sign: Int, px: Int, room: Room) -> bool:
+def _meets_own(sign: Int, px: Int, room: Trader) -> bool:
     """Whether an order would cross one of ours that may still be open."""
     state = room.state
     for j in range(state.lives):
@@ -307,29 +267,29 @@ def _meets_own(sign: Int, px: Int, room: Room) -> bool:
 
 
 @part
-def _submit(sign: Int, px: Int, quantity: Int, immediate: Int, reason: Int, value: float, room: Room) -> None:
+def _submit(sign: Int, px: Int, quantity: Int, immediate: Int, reason: Int, value: float, room: Trader) -> None:
     """Send a new order."""
     state = room.state
     o = state.orders
-    order = room.orders[o]
-    order.side, order.px, order.left, order.known = sign, px, quantity, quantity
-    order.ahead, order.priority, order.state, order.leaving, order.immediate = 0, 0, IN_FLIGHT, 0, immediate
+    own = room.orders[o]
+    own.side, own.px, own.known = sign, px, quantity
+    own.ahead, own.priority, own.leaving, own.shown, own.heard = 0, 0, 0, 0, 0
     state.orders += 1
     state.live[state.lives] = o
     state.lives += 1
-    _send(NEW, o, quantity, reason, value, room)
+    _send(NEW, o, quantity, immediate, reason, value, room)
 
 
 @part
-def _withdraw(o: Int, reason: Int, value: float, room: Room) -> None:
+def _withdraw(o: Int, reason: Int, value: float, room: Trader) -> None:
     """Send a cancel."""
     order = room.orders[o]
     order.leaving = 1
-    _send(CANCEL, o, order.known, reason, value, room)
+    _send(CANCEL, o, order.known, 0, reason, value, room)
 
 
 @part
-def _send(kind: Int, o: Int, quantity: Int, reason: Int, value: float, room: Room) -> None:
+def _send(kind: Int, o: Int, quantity: Int, immediate: Int, reason: Int, value: float, room: Trader) -> None:
     """Put a request on the wire: it arrives a delay later, but not before the one sent before it."""
     state, order, rules = room.state, room.orders[o], room.rules
     request = room.requests[state.sent]
@@ -337,7 +297,7 @@ def _send(kind: Int, o: Int, quantity: Int, reason: Int, value: float, room: Roo
     request.ts_arrival = delayed(request.ts_request, rules.order_delay if kind == NEW else rules.cancel_delay)
     if state.sent > 0:
         request.ts_arrival = max(request.ts_arrival, room.requests[state.sent - 1].ts_arrival)
-    request.ts_response, request.score, request.prediction = 0, value, state.prediction
-    request.order, request.px, request.quantity, request.ahead = o, order.px, quantity, -1
-    request.side, request.kind, request.reason, request.answer, request.refusal = order.side, kind, reason, IN_FLIGHT, 0
+    request.score, request.prediction = value, state.prediction
+    request.order, request.px, request.quantity = o, order.px, quantity
+    request.side, request.kind, request.reason, request.immediate = order.side, kind, reason, immediate
     state.sent += 1

@@ -33,14 +33,25 @@ def _record(**fields: str) -> np.dtype[np.void]:
     return np.dtype([(name, kind) for kind, names in fields.items() for name in names.split()], align=True)
 
 
-ORDER: Final = _record(f8="ahead", i4="px left known priority", i1="side", u1="state leaving immediate")
-"""An order of ours. left: contracts open at the exchange; known: contracts open as far as we have heard; ahead:
-contracts before it, a fraction where they are estimated; priority: of the first order behind it; leaving: a cancel is under way."""
+ORDER: Final = _record(f8="ahead", i4="px left priority", i1="side", u1="state immediate")
+"""An order of ours at the exchange. left: contracts open; ahead: contracts before it, a fraction where they are estimated;
+priority: of the first order behind it."""
+
+OWN: Final = _record(f8="ahead", i4="px known priority", i1="side", u1="leaving shown heard")
+"""The same order as we know it. known: contracts open as far as we have heard; leaving: a cancel is under way; shown: the market's feed
+holds it, and ahead and priority follow from that feed alone (`places.py`): of use to us once we have heard that it rests (heard)."""
 
 REQUEST: Final = _record(
-    i8="ts_request ts_arrival ts_response", f8="score prediction", i4="order px quantity ahead", i1="side", u1="kind reason answer refusal"
+    i8="ts_request ts_arrival ts_response",
+    f8="score prediction",
+    i4="order px quantity ahead",
+    i1="side",
+    u1="kind reason immediate answer refusal",
 )
 """A message to the exchange and its answer; ahead is -1 and score NaN where they mean nothing."""
+
+SENT: Final = [name for name in REQUEST.names or () if name not in ("ts_response", "ahead", "answer", "refusal")]
+"""What of a REQUEST its sender knows: the rest is the exchange's, and heard when it has come back."""
 
 FILL: Final = _record(i8="ts ts_known fee cash position", i4="order px quantity", i1="side", u1="maker")
 
@@ -49,15 +60,23 @@ MOST_ORDERS: Final = 64
 
 STATE: Final = np.dtype(
     [
-        *_record(
-            i8="position cash known_position known_cash known_contracts volume orders sent arrived heard fills fills_heard "
-            "contracts cancelled"
-        ).descr,
-        *_record(i8="stopped full ts bid ask lives open newest", f8="prediction tilt pull least most").descr,
+        *_record(i8="position cash contracts volume arrived fills cancelled full newest").descr,
         ("count", "i8", 2),
         ("resting", "i8", (2, MOST_ORDERS)),
         ("front", "i8", 2),
         ("back", "i8", 2),
+    ]
+)
+"""The exchange's: the account; what the market has traded, where it is counted as it comes; how many requests have arrived and fills
+been made; full: a log was too short.
+
+resting: our resting orders a side, best price first, then the earlier; newest: the greatest priority that an order of ours had; front,
+back: `exchange.reach` of the first and the last place of ours that the market's rows are followed for, 0 where there is none."""
+
+OURS: Final = np.dtype(
+    [
+        *_record(i8="known_position known_cash known_contracts orders sent heard fills_heard").descr,
+        *_record(i8="stopped full ts bid ask lives", f8="prediction tilt pull least most").descr,
         ("live", "i8", MOST_ORDERS),
         ("standing", "i8", (2, LEVELS)),
         ("scores", "f8", LEVELS),
@@ -69,13 +88,11 @@ STATE: Final = np.dtype(
         ("lowest", "f8", 2),
     ]
 )
-"""The account at the exchange and as we know it; what the market has traded, where it is counted as it comes; how far each log
-has been written and read.
+"""Ours: the account as we have heard it; how many orders and requests we have sent, and how many answers and fills we have heard.
 
-resting: our resting orders a side, best price first, then the earlier; front, back: `exchange.reach` of the first and the last of
-them, 0 where there is none; live: our orders that are open as far as we know, oldest first; newest: the greatest priority that an
-order of ours had. Of the decision being made: its time, touch and prediction, our order at each level of a side (-1: none) and the
-scores of a side's levels; tilt: what the position takes from those of the bid; pull: what the mid adds to them.
+live: our orders that are open as far as we know, oldest first. Of the decision being made: its time, touch and prediction, our order
+at each level of a side (-1: none) and the scores of a side's levels; tilt: what the position takes from those of the bid; pull: what the
+mid adds to them.
 settled, by side: the decision would be made again while the touch and our position stay and prediction and mid lean between low and high
 (`settled.py`), least and most being the closer ones of both sides; room, highest, lowest: whether a side may send (0), may change
 orders (1) or neither (2), and without what leans the highest score without an order and the lowest with one."""
@@ -105,9 +122,9 @@ ahead of us, none of these has left: what leaves is taken to have stood behind u
 queue, queue_exponent: how the place in a queue is estimated where it is not known (`queues.py`). The delays by the
 slot of time in which a message sets out: its own, and what from the slot's start those before it still take (`delays.py`)."""
 
-STANDS, TAKEN, ALARM = range(3)
-"""Places of a ladder's price: contracts that rest there, those of them that we have taken, and fewer than how many make what
-happens there our business: ALWAYS where an order of ours rests, 0 where we do not care (`settled.py`)."""
+STANDS, ALARM, TAKEN = range(3)
+"""Places of a ladder's price: contracts that rest there; fewer than how many make what happens there our business: ALWAYS where an order
+of ours rests, 0 where we do not care (`settled.py`); and, which the exchange alone knows, those of them that we have taken."""
 
 ALWAYS: Final = np.iinfo(np.int32).max
 """More contracts than a price ever has."""
@@ -125,14 +142,65 @@ def delayed(ts: Int, delay: np.ndarray) -> Int:
     return max(ts + delay[slot, 0], (ts >> SLOT_BITS << SLOT_BITS) + delay[slot, 1])
 
 
-class Room(NamedTuple):
-    """A replay's memory, used again for the next, and what it goes by."""
+class Trader(NamedTuple):
+    """What we decide by: the market as its feed shows it and what we have heard. Nothing of the exchange's is in it."""
 
     ladder: np.ndarray
-    """int32[2, width, 3]: by side and price, STANDS, TAKEN and ALARM."""
+    """int32[2, width, 2]: by side and price, STANDS and ALARM."""
     orders: np.ndarray
+    """OWN records."""
     requests: np.ndarray
-    fills: np.ndarray
+    """REQUEST records, of which the SENT fields alone are seen."""
     state: Any
+    """OURS record."""
     rules: Any
     policy: Any
+
+
+class Room(NamedTuple):
+    """A replay's memory, used again for the next, and what it goes by: the exchange's, and in a record of its own the trader's."""
+
+    ladder: np.ndarray
+    """int32[2, width, 3]: by side and price, STANDS, ALARM and TAKEN."""
+    orders: np.ndarray
+    """ORDER records."""
+    requests: np.ndarray
+    """REQUEST records."""
+    fills: np.ndarray
+    """FILL records."""
+    state: Any
+    """STATE record."""
+    rules: Any
+    policy: Any
+    trader: Trader
+
+
+class Memory:
+    """What a Room is made of."""
+
+    def __init__(self, places: int, fills: int | None = None) -> None:
+        """Room for so many orders and requests, and for as many fills unless told otherwise."""
+        self.orders, self.own = np.zeros(places, ORDER), np.zeros(places, OWN)
+        self.requests, self.fills = np.zeros(places, REQUEST), np.zeros(places if fills is None else fills, FILL)
+        self.state, self.ours = np.zeros(1, STATE), np.zeros(1, OURS)
+
+    def room(self, ladder: np.ndarray, rules: np.ndarray, policy: np.ndarray) -> Room:
+        """The room, with nothing in it yet; the logs keep what they hold, which is written anew before it is read.
+
+        Args:
+            ladder: an empty one (`make_ladder`).
+            rules, policy: arrays of one RULES and one POLICY.
+        """
+        self.state[:], self.ours[:] = np.zeros(1, STATE), np.zeros(1, OURS)
+        trader = Trader(ladder[:, :, :TAKEN], self.own, self.requests[SENT], self.ours[0], rules[0], policy[0])
+        return Room(ladder, self.orders, self.requests, self.fills, self.state[0], rules[0], policy[0], trader)
+
+    @property
+    def sent(self) -> np.ndarray:
+        """The requests that were sent."""
+        return self.requests[: int(self.ours["sent"][0])]
+
+    @property
+    def filled(self) -> np.ndarray:
+        """The fills that were made."""
+        return self.fills[: int(self.state["fills"][0])]

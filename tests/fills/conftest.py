@@ -10,7 +10,7 @@ import pytest
 
 from assets.books import codes
 from assets.desk import ALL, Market, Trading
-from assets.fills import trader, wire
+from assets.fills import heard, trader, wire
 from assets.fills.exchange import advance, expire
 from assets.fills.policy import Policy
 from assets.fills.replay import Session, make_rules, make_session
@@ -131,29 +131,22 @@ class Wire:
         trading = Trading(latency_ms=latency_ms, max_position=max_position)
         self.rules = make_rules(MARKET, trading, session, post_only=post_only)
         self.rules["allowed_until"] = session.window.close_ns
-        self.state = np.zeros(1, wire.STATE)
-        self.room = wire.Room(
-            wire.make_ladder(self.tape.width),
-            np.zeros(64, wire.ORDER),
-            np.zeros(64, wire.REQUEST),
-            np.zeros(64, wire.FILL),
-            self.state[0],
-            self.rules[0],
-            Policy().record[0],
-        )
+        memory = wire.Memory(64)
+        self.state, self.ours = memory.state, memory.ours
+        self.room = memory.room(wire.make_ladder(self.tape.width), self.rules, Policy().record)
         self._row = 0
 
     def send(self, at: float, side: int, px: int, size: int = 1, *, immediate: bool = False) -> int:
         """Send an order; its id."""
-        self.state["ts"] = OPEN + round(at * MS)
-        trader._submit(side, px - self.tape.base, size, int(immediate), wire.SCORE, 0.0, self.room)
-        return int(self.state["orders"][0]) - 1
+        self.ours["ts"] = OPEN + round(at * MS)
+        trader._submit(side, px - self.tape.base, size, int(immediate), wire.SCORE, 0.0, self.room.trader)
+        return int(self.ours["orders"][0]) - 1
 
     def cancel(self, at: float, order: int) -> int:
         """Send a cancel; the number of the request."""
-        self.state["ts"] = OPEN + round(at * MS)
-        trader._withdraw(order, wire.SCORE, 0.0, self.room)
-        return int(self.state["sent"][0]) - 1
+        self.ours["ts"] = OPEN + round(at * MS)
+        trader._withdraw(order, wire.SCORE, 0.0, self.room.trader)
+        return int(self.ours["sent"][0]) - 1
 
     def run(self, until: float | None = None) -> "Wire":
         """Let time pass up to `until`, or to the close."""
@@ -164,7 +157,7 @@ class Wire:
         return self
 
     def listen(self, at: float) -> "Wire":
-        trader.listen(OPEN + round(at * MS), self.room)
+        heard.listen(OPEN + round(at * MS), self.room)
         return self
 
     @property

@@ -241,8 +241,8 @@ def test_we_hear_of_a_fill_a_delay_after_it(hand, quiet):
     market = hand.Wire(quiet.trade(30, SELL, 100, unseen=6))
     market.send(0, BUY, 100)
     market.run(60)
-    assert market.listen(49.9).state["known_position"] == 0
-    assert market.listen(50).state["known_position"] == 1
+    assert market.listen(49.9).ours["known_position"] == 0
+    assert market.listen(50).ours["known_position"] == 1
 
 
 def test_a_snapshot_in_mid_session_puts_its_orders_ahead_of_ours(hand, quiet):

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from assets.desk import ALL, Delay, Delays, Trading
 from assets.fills import wire
+from assets.fills.delays import in_order
 from assets.fills.policy import SCORES, TAKE, TOUCH, Policy
 from assets.fills.queues import QUEUES
 from assets.fills.replay import Replayer, make_rules, make_session
@@ -202,6 +203,40 @@ def test_nothing_depends_on_the_future(hand, seed, policy, cut, wire_of):
     assert before[0].equals(before[1])
     fills = [made.fills.filter(pl.col("ts_event") <= moment).select(pl.exclude("^mid_.*$")) for made in sides]
     assert fills[0].equals(fills[1])
+
+
+@FEW
+@given(seed=st.integers(0, 10_000), policy=policies, cut=st.floats(0.05, 0.9), later=st.floats(1, 400), levels=st.booleans())
+def test_what_has_not_come_back_changes_no_decision(hand, seed, policy, cut, later, levels):
+    """Two wires that differ in how long answers and fills take from some moment on: all is sent alike until the first of them is heard."""
+    stream, end = random_market(hand, seed)
+    tape = aggregated(stream.tape()) if levels else stream.tape()
+    random, slot = np.random.default_rng(seed), ((hand.open + round(end * cut * MS)) >> wire.SLOT_BITS) & (wire.SLOTS - 1)
+    at = np.cumsum(random.integers(1, 40, int(end / 20)))
+    signal = hand.signal_of(*zip(at.tolist(), random.normal(0, 1.5, len(at)).tolist(), strict=True))
+    session, logs, heard = make_session(tape, *signal, hand.hours), [], []
+    for delay in (20.0, 20.0 + later):
+        rules = make_rules(hand.market, Trading(max_position=3, daily_loss_limit=40), session)
+        delays = np.full(wire.SLOTS, 20 * MS)
+        delays[(np.arange(wire.SLOTS) - slot) % wire.SLOTS < wire.SLOTS // 2] = round(delay * MS)
+        rules["response_delay"] = in_order(delays)
+        replayer = Replayer()
+        replayer.run(session, policy, rules)
+        made, filled = replayer.requests.copy(), replayer.fills.copy()
+        logs.append(made)
+        for sent, back in ((made["ts_arrival"], made["ts_response"]), (filled["ts"], filled["ts_known"])):
+            heard.extend(back[((sent >> wire.SLOT_BITS) - slot) % wire.SLOTS < wire.SLOTS // 2])
+    before = [made[made["ts_request"] < min(heard, default=wire.NEVER)] for made in logs]
+    assert all(np.array_equal(*(made[name] for made in before), equal_nan=name == "score") for name in wire.SENT)
+
+
+def test_the_trader_is_given_nothing_of_the_exchange(hand):
+    room = hand.Wire(hand.quiet_market()).room
+    assert not {"answer", "refusal", "ts_response", "ahead"} & set(room.trader.requests.dtype.names)
+    assert not {"left", "state"} & set(room.trader.orders.dtype.names)
+    assert not {"position", "cash", "fills", "resting"} & set(room.trader.state.dtype.names)
+    assert room.trader.ladder.shape[2] == wire.TAKEN
+    assert "fills" not in room.trader._fields
 
 
 def test_the_same_session_gives_the_same_bytes(hand):

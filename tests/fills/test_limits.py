@@ -26,7 +26,7 @@ def limited(hand, **limits):
 
 
 def refusals(market):
-    sent = market.room.requests[: int(market.state["sent"][0])]
+    sent = market.room.requests[: int(market.ours["sent"][0])]
     return [int(request["refusal"]) for request in sent]
 
 

@@ -12,16 +12,18 @@ import pytest
 from assets.books.rebuild import rebuild
 from assets.curves.model import fit, predict
 from assets.curves.statistics import session_statistics
-from assets.desk import NS, Market, Trading
+from assets.desk import NS, Delay, Delays, Market, Trading
 from assets.features.build import build
 from assets.features.indicators import indicators
 from assets.fills.account import faults
+from assets.fills.delays import _recorded, delay_slots
 from assets.fills.live import Live, Surroundings, trade_live
 from assets.fills.policy import Policy
 from assets.fills.simulate import Simulation, simulate
 from assets.fills.tape import make_tape
 from assets.fills.truth.log import log_of
 from assets.fills.truth.reconcile import Setting, calibrate, reconcile
+from assets.fills.wire import SLOT_BITS, SLOTS
 from assets.ticks.dbn import to_frame
 from assets.ticks.exchange import Instrument, courses
 from assets.ticks.exchange import simulate as simulate_exchange
@@ -180,6 +182,28 @@ def test_all_are_filled_in_price_time_priority_and_no_event_ends_crossed(session
         if row["flags"] & 128:
             assert not taken
             assert max(queues[0]) < min(queues[1])
+
+
+def test_what_has_not_come_back_changes_no_decision(recorded, session, tmp_path):
+    """Answers take longer from some moment on: all is sent alike until the first of them would have been heard."""
+    path, usual, rows = tmp_path / "response.csv", 20, np.arange(SLOTS)
+    legs = Delays(order=Delay(ms=usual), cancel=Delay(ms=usual), response=Delay(file=path))
+    slower = TRADING.model_copy(update={"delays": legs})
+    pl.DataFrame({"ms": rows}).write_csv(path)
+    row_of = (delay_slots(slower, OPEN)["response_delay"][:, 0] * 1000 // NS).astype(np.int64)  # of the recording, at each slot
+    slots = (rows - (OPEN >> SLOT_BITS)) % SLOTS > SLOTS // 4
+    _recorded.cache_clear()
+    pl.DataFrame({"ms": np.where(slots[np.argsort(row_of)], 700.0, usual)}).write_csv(path)
+    other = live(recorded, trading=slower).simulation
+    heard = []
+    for made in (session.simulation, other):
+        sent = np.concatenate([made.orders["ts_arrival"].to_numpy(), made.fills["ts_event"].to_numpy()])
+        heard.append(int(sent[slots[(sent >> SLOT_BITS) % SLOTS]].min()) + usual * NS // 1000)
+    sides = [made.orders.filter(pl.col("ts_request") < min(heard)) for made in (session.simulation, other)]
+    same = ["order_id", "kind", "reason", "side", "price", "ts_request", "score", "prediction"]
+    assert sides[0].height > 20
+    assert sides[0].select(same).equals(sides[1].select(same))
+    assert not other.orders.select(same).equals(session.simulation.orders.select(same))
 
 
 def test_what_comes_later_changes_nothing_before(recorded, session):

@@ -12,12 +12,13 @@ from assets.books.codes import BID
 from assets.desk import ALL, Delay, Delays, Trading
 from assets.fills import replay, wire
 from assets.fills.exchange import advance, expire
+from assets.fills.heard import listen
 from assets.fills.policy import Policy
 from assets.fills.queues import QUEUES
 from assets.fills.replay import make_rules, make_session
 from assets.fills.rows import ADDED
 from assets.fills.tape import aggregated, make_tape
-from assets.fills.trader import decide, listen
+from assets.fills.trader import decide
 from assets.fills.wire import kernel
 from assets.ticks.dbn import to_frame
 from assets.ticks.exchange import Instrument, simulate
@@ -31,7 +32,7 @@ def every_decision(rows, ts, signal, room):
         r = advance(rows, r, ts[i], room)
         listen(wire.delayed(ts[i], room.rules.feed_delay), room)
         if r > 0:
-            decide(rows[r - 1], ts[i], signal[i], room)
+            decide(rows[r - 1], ts[i], signal[i], room.trader)
     advance(rows, r, room.rules.close_ns - 1, room)
     expire(room)
 
@@ -99,9 +100,9 @@ def same_both_ways(session, policy, rules):
     """Replay with and without passing decisions over; the fills."""
     replayer = replay.Replayer()
     replayer.run(session, policy, rules)
-    logs = [np.zeros(len(replayer._requests), record) for record in (wire.ORDER, wire.REQUEST, wire.FILL)]
-    room = wire.Room(wire.make_ladder(session.tape.width), *logs, np.zeros(1, wire.STATE)[0], rules[0], policy.record[0])
+    memory = wire.Memory(len(replayer._memory.requests))
+    room = memory.room(wire.make_ladder(session.tape.width), rules, policy.record)
     every_decision(session.tape.rows, session.ts, session.signals[ALL], room)
-    assert room.requests[: room.state["sent"]].tobytes() == replayer.requests.tobytes()
-    assert room.fills[: room.state["fills"]].tobytes() == replayer.fills.tobytes()
+    assert memory.sent.tobytes() == replayer.requests.tobytes()
+    assert memory.filled.tobytes() == replayer.fills.tobytes()
     return replayer.fills

@@ -32,17 +32,16 @@ def session(hand):
 
 
 def room_of(hand, session, policy=ASIDE, skew=0.0, **state):
-    record = np.zeros(1, wire.STATE)
+    rules, memory = make_rules(hand.market, Trading(skew=skew), session), wire.Memory(8)
+    room = memory.room(wire.make_ladder(session.tape.width), rules, policy.record)
     for name, value in state.items():
-        record[name] = value
-    logs = [np.zeros(8, kind) for kind in (wire.ORDER, wire.REQUEST, wire.FILL)]
-    rules = make_rules(hand.market, Trading(skew=skew), session)
-    return wire.Room(wire.make_ladder(session.tape.width), *logs, record[0], rules[0], policy.record[0])
+        memory.ours[name] = value
+    return room
 
 
 def passed(hand, session, policy=ASIDE, **state):
     room = room_of(hand, session, policy, **state)
-    return [passes(b, session.tape.rows, session.ts, session.stretches[ALL], room) for b in range(len(session.stretches[ALL].seen))]
+    return [passes(b, session.tape.rows, session.ts, session.stretches[ALL], room.trader) for b in range(len(session.stretches[ALL].seen))]
 
 
 @pytest.mark.parametrize(
@@ -54,7 +53,7 @@ def test_a_stretch_passes_only_if_each_of_its_decisions_is_idle(hand, session, p
     assert any(came)
     for b in np.flatnonzero(came):
         for i in range(b * STRETCH, (b + 1) * STRETCH):
-            assert idle(session.tape.rows[session.seen[i] - 1], session.ts[i], session.signals[ALL][i], room)
+            assert idle(session.tape.rows[session.seen[i] - 1], session.ts[i], session.signals[ALL][i], room.trader)
 
 
 def test_a_signal_above_the_threshold_holds_up_its_stretch_alone(hand, session):
@@ -74,7 +73,7 @@ def test_a_position_with_skew_holds_up_all_stretches_but_the_one_whose_signal_ma
 def test_nothing_passes_once_positions_are_closed(hand, session):
     room = room_of(hand, session)
     room.rules["flatten_ns"] = session.ts[2 * STRETCH - 1]
-    came = [passes(b, session.tape.rows, session.ts, session.stretches[ALL], room) for b in range(3)]
+    came = [passes(b, session.tape.rows, session.ts, session.stretches[ALL], room.trader) for b in range(3)]
     assert came == [True, False, False]
 
 

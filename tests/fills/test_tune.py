@@ -164,7 +164,7 @@ def test_a_log_too_short_is_lengthened_and_the_session_replayed(hand, swinging):
     session = swinging[0]
     rules = replay.make_rules(hand.market, Trading(), session)
     long, short = replay.Replayer(), replay.Replayer()
-    short._grow(16)
+    short._memory = wire.Memory(16)
     policy = Policy(threshold=0.0)
     assert long.run(session, policy, rules) == short.run(session, policy, rules)
     assert len(long.requests) > 16

@@ -24,7 +24,7 @@ from assets.fills.replay import Session, make_rules
 from assets.fills.tape import Tape, aggregated, double_mids
 from assets.fills.truth.log import LogError
 from assets.fills.what_if import ESTIMATE, knows_orders
-from assets.fills.wire import CANCEL, FILL, IN_FLIGHT, MOST_ORDERS, NEW, ORDER, REQUEST, STATE, Room, delayed, kernel, make_ladder
+from assets.fills.wire import CANCEL, IN_FLIGHT, MOST_ORDERS, NEW, Memory, Room, delayed, kernel, make_ladder
 
 if TYPE_CHECKING:
     from assets.calendar import Window
@@ -170,23 +170,20 @@ def _replay(asked: pl.DataFrame, requests: pl.DataFrame, session: Session, rules
     if ((px < 0) | (px >= tape.width)).any():
         line = asked["line"].to_numpy()[(px < 0) | (px >= tape.width)][0]
         raise LogError(f"line {line}: the price is far from all that the session traded or quoted: is this the market's log?")
-    orders, wire = np.zeros(asked.height, ORDER), np.zeros(n, REQUEST)
-    orders["px"], orders["side"], orders["state"] = px, asked["side"].to_numpy(), IN_FLIGHT
-    orders["left"] = orders["known"] = asked["quantity"].to_numpy()
-    orders["immediate"] = (asked["time_in_force"] == "ioc").to_numpy()
+    memory = Memory(n, fills=int(asked["quantity"].sum()) + 1)
+    wire, side, quantity = memory.requests, asked["side"].to_numpy(), asked["quantity"].to_numpy()
+    immediate = (asked["time_in_force"] == "ioc").to_numpy()
     order, kind = requests["order"].to_numpy(), requests["kind"].to_numpy()
     wire["ts_request"], wire["order"], wire["kind"], wire["answer"] = requests["ts"].to_numpy(), order, kind, IN_FLIGHT
     _send(wire, rules[0])
-    wire["px"], wire["quantity"], wire["side"], wire["ahead"] = px[order], orders["left"][order], orders["side"][order], -1
+    wire["px"], wire["quantity"], wire["side"], wire["immediate"] = px[order], quantity[order], side[order], immediate[order]
     if wire["ts_arrival"][0] < tape.rows["ts"][0]:
         raise LogError("the log begins before the session's market data: cut it to the session")
     _bound(wire, int(rules["close_ns"][0]))
-    state = np.zeros(1, STATE)
-    state["sent"], state["orders"] = n, len(orders)
-    fills = np.zeros(int(orders["left"].sum()) + 1, FILL)
-    ladder = make_ladder(tape.width)
-    _run(tape.rows, Room(ladder, orders, wire, fills, state[0], rules[0], Policy().record[0]))
-    made = fills[: int(state["fills"][0])]
+    room = memory.room(make_ladder(tape.width), rules, Policy().record)
+    memory.ours["sent"] = n
+    _run(tape.rows, room)
+    made = memory.filled
     return pl.DataFrame(
         {
             "order": made["order"].astype(np.int64),
