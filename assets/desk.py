@@ -52,6 +52,22 @@ class DeskError(UserError):
     """A desk file that cannot be used; the message names the key and the remedy."""
 
 
+def read_text(path: Path) -> str:
+    r"""The text of a file of the user's: UTF-8, without its byte-order mark, each line ended by \n.
+
+    Raises:
+        UserError: it is not UTF-8.
+        OSError: it cannot be opened.
+    """
+    content = path.read_bytes()
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise UserError(f"{path} is not UTF-8 (line {line}): save it as UTF-8") from None
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
 class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -259,7 +275,8 @@ class OwnSeries(_Part):
 
     path: Path
     value: str = Field(description="Column of the numbers")
-    time: str = Field("ts_event", description="Column of the times: nanoseconds, timestamps or text; without a zone UTC")
+    time: str = Field("ts_event", description="Column of the times: whole numbers, timestamps or ISO 8601; without a zone UTC")
+    time_unit: Literal["ns", "us", "ms", "s"] | None = Field(None, description="Of times that are numbers, since 1970; left out: ns")
     delay_seconds: float = Field(ge=0, description="From the table's own time until the value is known; one too short looks ahead")
     sign: Literal[1, -1] = Field(1, description="-1 where large values mean down")
     smallest: float = Field(0.01, gt=0, description="Smallest |value| that matters: where the curve's first bucket ends")
@@ -379,10 +396,14 @@ def load_desk(path: Path | str) -> Desk:
     """
     path = Path(path).resolve()
     try:
-        content: dict[str, Any] = tomllib.loads(path.read_text())
+        content: dict[str, Any] = tomllib.loads(read_text(path))
     except FileNotFoundError:
         raise DeskError(f"no desk file at {path}: pass --desk FILE or run from the folder that holds desk.toml") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise DeskError(f"{path} cannot be read: {error.strerror or error}") from None
+    except UserError as error:
+        raise DeskError(str(error)) from None
+    except tomllib.TOMLDecodeError as error:
         raise DeskError(f"{path} is not valid TOML: {error}") from None
     try:
         desk = Desk.model_validate(content)

@@ -105,6 +105,9 @@ def reconcile(
     log: Annotated[Path, typer.Argument(help="A log of orders, CSV or Parquet (docs/order-logs.md); with --export the file to write.")],
     session: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="This session alone.")] = None,
     export: Annotated[bool, typer.Option("--export", help="Write our own live log of --session to LOG instead.")] = False,
+    with_limits: Annotated[
+        bool, typer.Option("--with-limits", help="Hold the log's orders to the desk's own limits (position, loss, closing, messages), too.")
+    ] = False,
     desk: DeskOption = DEFAULT_DESK,
     as_json: JsonOption = False,
 ) -> None:
@@ -120,11 +123,14 @@ def reconcile(
         if export and session is not None:
             export_live_log(load_desk(desk), session.date(), log)
             return
-        done = reconcile_log(load_desk(desk), log, session.date() if session else None)
+        done = reconcile_log(load_desk(desk), log, session.date() if session else None, with_limits=with_limits)
         if as_json:
-            print_json({"sessions": done.own.to_dicts(), "fitted": done.best._asdict(), "tested": done.fitted.to_dicts()})
+            tables = {"sessions": done.own, "tested": done.fitted, "refused": done.refused}
+            print_json({"fitted": done.best._asdict(), **{name: table.to_dicts() for name, table in tables.items()}})
             return
         print_table(done.own.drop("own"), "Log and replay under the desk's own setting")
+        for day, refusal, orders in done.refused.iter_rows():
+            typer.echo(f"{day}: the replay refused {orders} orders: {refusal}")
         typer.echo(f"fewest orders missed or imagined: {done.best.latency_ms:g} ms, queue {done.best.queue} {done.best.exponent:g}")
         if done.tested:
             print_table(done.fitted.drop("own"), "The later sessions, which did not choose it, under that setting")

@@ -25,6 +25,8 @@ class Reconciled:
     """The setting under which the earlier half of the sessions had fewest orders missed or imagined; of one session that session."""
     tested: list[dt.date]
     """The later half, which that choice did not see; empty where there is but one session."""
+    refused: pl.DataFrame
+    """Orders that the replay refused under the desk's own setting: session, refusal (its name), orders."""
 
     @property
     def own(self) -> pl.DataFrame:
@@ -38,15 +40,21 @@ class Reconciled:
         return self.rows.filter(pl.col("session").is_in(self.tested), *of_best)
 
 
-def reconcile_log(desk: Desk, file: Path, session: dt.date | None = None) -> Reconciled:
+def reconcile_log(desk: Desk, file: Path, session: dt.date | None = None, *, with_limits: bool = False) -> Reconciled:
     """Set a log file against the simulator on the sessions that the lake holds.
+
+    Args:
+        desk: whose market and sessions they are.
+        file: the log.
+        session: this one alone; None: all.
+        with_limits: whether the desk's own limits hold back the log's orders, too.
 
     Raises:
         LogError: the log cannot be read or replayed, or has a line outside the desk's sessions.
         LakeError: a session's records are not in the lake.
     """
     market, calendar, lake = desk.markets[desk.traded], Calendar(desk), Lake(desk.lake)
-    log, tables, placed = read_log(file, market), [], 0
+    log, tables, refused, placed = read_log(file, market), [], [], 0
     for day in calendar.sessions():
         window = calendar.window(desk.traded, day)
         if window is None:
@@ -56,13 +64,17 @@ def reconcile_log(desk: Desk, file: Path, session: dt.date | None = None) -> Rec
         if lines.is_empty() or session not in (None, day):
             continue
         tape = make_tape(read_records(lake, desk.traded, day), market)
-        tables.append(reconcile(lines, tape, window, market, desk.trading)[0].select(pl.lit(day).alias("session"), pl.all()))
+        rows, orders = reconcile(lines, tape, window, market, desk.trading, with_limits=with_limits)
+        tables.append(rows.select(pl.lit(day).alias("session"), pl.all()))
+        if rows.height:
+            counted = orders.drop_nulls("refusal").group_by("refusal", maintain_order=True).len("orders")
+            refused.append(counted.select(pl.lit(day).alias("session"), pl.all()))
     if placed < log.height:
         raise LogError(f"{file.name}: {log.height - placed} of {log.height} lines are outside the desk's sessions: cut the log")
     rows = pl.concat([table for table in tables if table.height] or [pl.DataFrame()])
     if rows.is_empty():
         raise LogError(f"{file.name}: no order was sent in {session or 'any session'}: there is nothing to reconcile")
-    return Reconciled(rows, *held_out(rows))
+    return Reconciled(rows, *held_out(rows), pl.concat(refused))
 
 
 def export_live_log(desk: Desk, session: dt.date, file: Path) -> None:

@@ -74,6 +74,17 @@ def test_recorded_data_is_not_traded_for_nothing_by_oversight(tmp_path: Path) ->
     assert load_desk(tmp_path / "desk.toml").markets["FLW"].maker_fee == 0
 
 
+@pytest.mark.parametrize("ends", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+def test_a_desk_file_is_utf_8_with_or_without_a_mark_and_has_any_line_ends(tmp_path: Path, ends: str, mark: bytes) -> None:
+    text = DEFAULT.read_text().replace('home = "var"', 'home = "Läufe"')
+    (tmp_path / "desk.toml").write_bytes(mark + text.replace("\n", ends).encode())
+    assert load_desk(tmp_path / "desk.toml").home == tmp_path / "Läufe"
+    (tmp_path / "desk.toml").write_bytes(text.encode("latin-1"))
+    with pytest.raises(DeskError, match=r"is not UTF-8 \(line \d+\): save it as UTF-8"):
+        load_desk(tmp_path / "desk.toml")
+
+
 def test_a_missing_desk_file_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(DeskError, match="pass --desk FILE"):
         load_desk(tmp_path / "none.toml")

@@ -3,6 +3,7 @@
 The one place where the desk's `[indicators]` are held against the formulas there are.
 """
 
+import datetime as dt
 import difflib
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -68,9 +69,13 @@ def desk_series(desk: Desk) -> dict[str, pl.DataFrame]:
     """The user's own tables, by their names on the desk.
 
     Raises:
-        FeaturesError: a table or a column of it is missing or cannot be read.
+        FeaturesError: a table or a column of it is missing or cannot be read, or none of its rows lies near the desk's sessions.
     """
-    return {name: read_series(own.path, own.value, time=own.time) for name, own in desk.indicators.series.items()}
+    last = desk.last_session or dt.datetime.now(dt.UTC).date()
+    return {
+        name: read_series(own.path, own.value, time=own.time, time_unit=own.time_unit, sessions=(desk.first_session, last))
+        for name, own in desk.indicators.series.items()
+    }
 
 
 def series_seen(desk: Desk, closes_ns: Sequence[int]) -> list[str]:

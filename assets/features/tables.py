@@ -1,53 +1,120 @@
 """Tables of the user's own: a time and a number a row, from CSV or Parquet."""
 
-from collections.abc import Callable
+import datetime as dt
 from pathlib import Path
 from typing import Final
 
 import polars as pl
 
+from assets.desk import UserError
 from assets.features.errors import FeaturesError
+from assets.user_files import (
+    FIRST_YEAR,
+    LAST_YEAR,
+    UNIT_NAMES,
+    TimeUnit,
+    UserFileError,
+    fitting_unit,
+    moments,
+    numbers,
+    plausible,
+    read_table,
+)
 
-_READERS: Final[dict[str, Callable[[Path], pl.DataFrame]]] = {".csv": pl.read_csv, ".parquet": pl.read_parquet}
+_NEAR: Final = dt.timedelta(days=365)
+"""How far from the desk's sessions the nearest row may lie."""
 
 
-def read_series(path: Path, value: str, *, time: str = "ts_event") -> pl.DataFrame:
+def read_series(
+    path: Path,
+    value: str,
+    *,
+    time: str = "ts_event",
+    time_unit: TimeUnit | None = None,
+    sessions: tuple[dt.date, dt.date] | None = None,
+) -> pl.DataFrame:
     """Columns `ts_event` (int64 UTC nanoseconds, sorted) and `value` (float64) of a table for an `External` indicator.
 
-    The time column may be nanoseconds, timestamps, or text as in 2026-10-05T14:30:00Z; without a zone it is UTC. Rows
-    without a value are left out; of two at one time the later in the file counts.
+    A time is a whole number of `time_unit` since 1970, a timestamp, or ISO 8601 as in 2026-10-05T14:30:00Z; without a zone it is UTC.
+    Rows without a value are left out; of two at one time the later in the file counts.
+
+    Args:
+        path: `.csv` or `.parquet`.
+        value: column of the numbers.
+        time: column of the times.
+        time_unit: of times that are numbers; None: nanoseconds.
+        sessions: the first and the last that the table is for; None: any.
 
     Raises:
-        FeaturesError: the file or a column is missing, a time cannot be read, or a value is no finite number.
+        FeaturesError: the file or a column is missing, a time cannot be read or lies in no year of a market's, no row lies within a
+            year of the sessions, or a value is no finite number.
     """
-    if path.suffix not in _READERS:
-        raise FeaturesError(f"{path}: a table is read from .csv or .parquet, not {path.suffix or 'a file without an ending'}")
-    try:
-        table = _READERS[path.suffix](path)
-    except FileNotFoundError:
-        raise FeaturesError(f"no table at {path}: check the path") from None
-    except (pl.exceptions.PolarsError, OSError) as error:
-        raise FeaturesError(f"{path} cannot be read as {path.suffix.removeprefix('.')}: {str(error).splitlines()[0]}") from None
+    table = _read(path)
     for column in (time, value):
         if column not in table.columns:
             raise FeaturesError(f"{path} has no column {column}: it has {', '.join(table.columns)}")
-    if not table.schema[value].is_numeric():
-        raise FeaturesError(f"{path}: column {value} holds {table.schema[value]}, not numbers")
-    series = table.select(_nanoseconds(table.schema[time], time), pl.col(value).cast(pl.Float64).alias("value"))
-    timeless = table.filter(series["ts_event"].is_null())
-    if timeless.height:
-        unread = repr(timeless[time][0])
-        raise FeaturesError(f"{path}: column {time} holds {unread}, which is no time: write nanoseconds or 2026-10-05T14:30:00Z")
-    series = series.drop_nulls("value")
-    if not series["value"].is_finite().all():
-        raise FeaturesError(f"{path}: column {value} holds a number that is not finite: leave it empty where there is no value")
+    if time == value:
+        raise FeaturesError(f"{path}: column {time} is both time and value: name two columns")
+    table = table.select(time, value).filter(pl.any_horizontal(pl.all().is_not_null()))
+    if table[value].dtype != pl.String and not table[value].dtype.is_numeric():
+        raise FeaturesError(f"{path}: column {value} holds {table[value].dtype}, not numbers")
+    series = pl.DataFrame({"ts_event": _times(path, table, time, time_unit), "value": _values(path, table, value)}).drop_nulls("value")
+    if sessions is not None and not _near(series["ts_event"], sessions):
+        days = series["ts_event"].cast(pl.Datetime("ns")).cast(pl.Date)
+        span = f"they lie from {days.min()!s} to {days.max()!s}" if series.height else "it has none with a value"
+        raise FeaturesError(
+            f"{path}: no row lies within a year of the desk's sessions, {sessions[0]} to {sessions[1]}: {span}; "
+            f"correct column {time}, or take the series off the desk"
+        )
     return series.sort("ts_event", maintain_order=True)
 
 
-def _nanoseconds(kind: pl.DataType, name: str) -> pl.Expr:
-    time = pl.col(name)
-    if kind == pl.String:
-        time = time.str.to_datetime(time_unit="ns", time_zone="UTC", strict=False)
-    elif isinstance(kind, pl.Datetime):
-        time = (time if kind.time_zone else time.dt.replace_time_zone("UTC")).dt.cast_time_unit("ns")
-    return time.cast(pl.Int64).alias("ts_event")
+def _read(path: Path) -> pl.DataFrame:
+    if path.suffix not in (".csv", ".parquet"):
+        raise FeaturesError(f"{path}: a table is read from .csv or .parquet, not {path.suffix or 'a file without an ending'}")
+    try:
+        return read_table(path)
+    except FileNotFoundError:
+        raise FeaturesError(f"no table at {path}: check the path") from None
+    except UserError as error:
+        raise FeaturesError(str(error)) from None
+    except OSError as error:
+        raise FeaturesError(f"{path} cannot be read: {error.strerror or error}") from None
+
+
+def _times(path: Path, table: pl.DataFrame, time: str, unit: TimeUnit | None) -> pl.Series:
+    column = table[time]
+    if unit is not None and not (column.dtype.is_numeric() or column.dtype == pl.String):
+        raise FeaturesError(f"{path}: column {time} holds {column.dtype}, which says its own unit: leave time_unit out")
+    try:
+        read = moments(column, unit or "ns")
+    except UserFileError as error:
+        raise FeaturesError(f"{path}: {error}") from None
+    wrong = read.is_null() | ~plausible(read)
+    if not wrong.any():
+        return read
+    fits = fitting_unit(column)
+    if fits not in (None, unit or "ns"):
+        raise FeaturesError(
+            f"{path}: column {time} holds no {UNIT_NAMES[unit or 'ns']} since 1970 of a market's years: "
+            f'these look like {UNIT_NAMES[fits]}: set time_unit = "{fits}" for the series'
+        )
+    given, moment = column.filter(wrong)[0], read.filter(wrong)[0]
+    years = "" if moment is None else f" of the years {FIRST_YEAR} to {LAST_YEAR}"
+    raise FeaturesError(
+        f"{path}: column {time} holds {given!r}, which is no time{years}: write it as 2026-10-05T14:30:00Z, or as a whole number of "
+        f"{UNIT_NAMES[unit or 'ns']} since 1970 (time_unit states another unit)"
+    )
+
+
+def _values(path: Path, table: pl.DataFrame, value: str) -> pl.Series:
+    read = numbers(table[value])
+    wrong = table[value].filter(~(read.is_finite() | read.is_null()).fill_null(value=True))
+    if len(wrong):
+        raise FeaturesError(f"{path}: column {value} holds {wrong[0]!r}, no finite number: leave it empty where there is no value")
+    return read
+
+
+def _near(times: pl.Series, sessions: tuple[dt.date, dt.date]) -> bool:
+    first, last = (dt.datetime.combine(day, dt.time(), dt.UTC) for day in (sessions[0] - _NEAR, sessions[1] + _NEAR))
+    return bool(times.cast(pl.Datetime("ns", "UTC")).is_between(first, last).any())

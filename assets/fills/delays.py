@@ -13,9 +13,10 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from assets.desk import NS, Delay, Trading
+from assets.desk import NS, Delay, Trading, UserError
 from assets.fills.errors import FillsError
 from assets.fills.wire import SLOT_BITS, SLOTS
+from assets.user_files import numbers, read_table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -70,19 +71,17 @@ def _drawn(delay: Delay, random: np.random.Generator) -> Floats:
 @lru_cache(maxsize=8)
 def _recorded(path: Path) -> Floats:
     try:
-        table = pl.read_parquet(path) if path.suffix == ".parquet" else pl.read_csv(path)
-    except (OSError, pl.exceptions.PolarsError) as error:
-        raise FillsError(
-            f"{path}: no recording of delays can be read there ({str(error).splitlines()[0]}): correct trading.delays"
-        ) from None
+        table = read_table(path)
+    except (OSError, UserError) as error:
+        raise FillsError(f"{path}: no recording of delays can be read there ({error}): correct trading.delays") from None
     if "ms" not in table.columns and table.width != 1:
         raise FillsError(f"{path}: a recording of delays has one column, or one called ms; this one has {', '.join(table.columns)}")
     column = table["ms"] if "ms" in table.columns else table.to_series()
     if not len(column):
         raise FillsError(f"{path}: the recording of delays is empty: record some, or give the delay in ms")
-    if not column.dtype.is_numeric() or column.has_nulls() or not column.cast(pl.Float64).is_finite().all():
+    if not (column.dtype.is_numeric() or column.dtype == pl.String) or not numbers(column).fill_null(float("nan")).is_finite().all():
         raise FillsError(f"{path}: {column.name} must be a number of milliseconds in every row: mend the recording")
-    delays = column.cast(pl.Float64).to_numpy()
+    delays = numbers(column).to_numpy()
     if delays.min() < 0:
         raise FillsError(f"{path}: a delay of {delays.min():g} ms: nothing arrives before it was sent, so mend the recording")
     return delays

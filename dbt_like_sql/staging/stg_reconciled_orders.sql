@@ -12,6 +12,7 @@ renamed as (
         quantity,
         make_timestamp_ns(ts_request) as request_time,
         fate,
+        refusal,
         filled_log,
         make_timestamp_ns(ts_fill_log) as fill_log_time,
         slippage_log_ticks,

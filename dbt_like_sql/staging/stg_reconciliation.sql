@@ -15,6 +15,7 @@ renamed as (
         filled_replay,
         missed,
         imagined,
+        refused,
         time_to_fill_log_s,
         time_to_fill_replay_s,
         slippage_log_ticks,

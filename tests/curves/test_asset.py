@@ -215,7 +215,7 @@ def test_a_holiday_has_partitions_without_rows_and_the_window_passes_over_it(des
 
 def test_sums_of_a_table_that_was_corrected_in_hindsight_train_no_model(desk, lake, tmp_path):
     table = tmp_path / "mood.csv"
-    table.write_text("ts_event,score\n1000000000,3.0\n")
+    table.write_text("ts_event,score\n2026-08-30T00:00:00Z,3.0\n")
     mood = OwnSeries(path=table, value="score", delay_seconds=1)
     moody = desk.model_copy(update={"indicators": desk.indicators.model_copy(update={"series": {"mood": mood}})})
     with pytest.raises(AssertionError, match="feature_table FLW 2026-08-31 has no column external_mood: it was made with other settings"):
@@ -225,7 +225,7 @@ def test_sums_of_a_table_that_was_corrected_in_hindsight_train_no_model(desk, la
         lake.write("feature_table", features.with_columns(external_mood=pl.col("skew")), FeatureTable, market="FLW", session=session)
         run(asset.curve_statistics(moody), session)
     run(asset.curve_model(moody), PERIOD)
-    table.write_text("ts_event,score\n1000000000,4.0\n")
+    table.write_text("ts_event,score\n2026-08-30T00:00:00Z,4.0\n")
     with pytest.raises(AssertionError, match=r"the desk's own series \(mood\) have changed in what 2026-08-31, 2026-09-01"):
         run(asset.curve_model(moody), PERIOD)
 

@@ -10,6 +10,8 @@ from assets.features.chosen import desk_indicators, desk_series, indicator_sets,
 from assets.features.indicators import indicators
 
 DEFAULT = Path(__file__).parents[2] / "desk.toml"
+OPEN = 1_790_083_800 * NS
+"""The open of 2026-09-22."""
 MOOD = """
 [indicators.series.mood]
 path = "mood.csv"
@@ -40,12 +42,12 @@ def test_a_name_alone_brings_the_catalogues_parameters_and_a_table_its_own(tmp_p
 
 
 def test_a_table_beside_the_desk_file_is_an_indicator_as_of_its_delay(tmp_path, make):
-    (tmp_path / "mood.csv").write_text("when,score\n1000000000,3.0\n5000000000,-1.0\n")
+    (tmp_path / "mood.csv").write_text(f"when,score\n{OPEN + NS},3.0\n{OPEN + 5 * NS},-1.0\n")
     desk = desk_with(tmp_path, "[indicators]\nown = []\nleader = []\n" + MOOD + "sign = -1\nsmallest = 0.5\nlargest = 4.0\n")
     [mood] = desk_indicators(desk)
     assert (mood.name, mood.lo, mood.hi) == ("external_mood", 0.5, 4.0)
     touch = [[(99, 1, 1)], [(101, 1, 1)]], [[(98, 1, 1)], [(101, 1, 1)]]
-    books = make.books(*((ts, *touch[k % 2]) for k, ts in enumerate(range(2 * NS, 10 * NS, NS))))
+    books = make.books(*((ts, *touch[k % 2]) for k, ts in enumerate(range(OPEN + 2 * NS, OPEN + 10 * NS, NS))))
     table = build(
         books, make.trades(), {}, tick=make.tick, leader_ticks={}, horizon_ns=NS, chosen=[mood], series=desk_series(desk),
     )  # fmt: skip
@@ -54,13 +56,13 @@ def test_a_table_beside_the_desk_file_is_an_indicator_as_of_its_delay(tmp_path, 
 
 def test_a_correction_in_hindsight_shows_and_a_later_row_does_not(tmp_path):
     table = tmp_path / "mood.csv"
-    table.write_text("when,score\n1000000000,3.0\n")
+    table.write_text(f"when,score\n{OPEN + NS},3.0\n")
     desk = desk_with(tmp_path, MOOD)
-    closes = [3 * NS, 4 * NS]
+    closes = [OPEN + 3 * NS, OPEN + 4 * NS]
     before, known = series_seen(desk, closes)
-    table.write_text("when,score\n1000000000,3.0\n2000000000,4.0\n")
+    table.write_text(f"when,score\n{OPEN + NS},3.0\n{OPEN + 2 * NS},4.0\n")
     assert series_seen(desk, closes) == [before, known]
-    table.write_text("when,score\n1000000000,3.5\n")
+    table.write_text(f"when,score\n{OPEN + NS},3.5\n")
     now = series_seen(desk, closes)
     assert now[0] == before
     assert now[1] != known

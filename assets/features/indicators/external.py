@@ -1,9 +1,13 @@
 """A table of the user's own as an indicator: news, sentiment, another venue, anything with a time and a number."""
 
 from dataclasses import dataclass
+from typing import Final
 
 from assets.features.errors import FeaturesError
 from assets.features.indicators.base import Indicator, Market, Slot
+
+_LONGEST: Final = 3.2e8
+"""Seconds; a time of this century and so long a delay are still nanoseconds of 64 bits."""
 
 
 @dataclass(frozen=True)
@@ -35,8 +39,8 @@ class External(Indicator):
             raise FeaturesError(f"external series {self.series!r}: its name may hold letters, digits and _ only")
         if self.leader:
             raise FeaturesError(f"external series {self.series} belongs to no market: leave out leader {self.leader}")
-        if not self.delay >= 0:
-            raise FeaturesError(f"external series {self.series}: its delay must be 0 s or more, not {self.delay:g}")
+        if not 0 <= self.delay <= _LONGEST:
+            raise FeaturesError(f"external series {self.series}: its delay must be 0 s to ten years ({_LONGEST:g} s), not {self.delay:g}")
         if self.sign not in {-1, 1}:
             raise FeaturesError(f"external series {self.series}: its sign must be 1 or -1, not {self.sign}")
         if not 0 < self.smallest < self.largest:

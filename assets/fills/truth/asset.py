@@ -17,7 +17,7 @@ from assets.fills.window import read_records
 from assets.lake import Lake
 from assets.shell import OWNERS, contract_check, result, told
 
-CODE_VERSION: Final = "2"
+CODE_VERSION: Final = "3"
 """Raised when a measurement changes."""
 
 
@@ -109,7 +109,7 @@ def reconciliation(desk: Desk) -> dg.AssetsDefinition:
             rows, orders = Reconciliation.empty(), ReconciledOrders.empty()
             if window is not None and sent.height:
                 tape = make_tape(lake.read("live_ticks", market=market, session=session), desk.markets[market])
-                found = reconcile(log_of(sent, filled), tape, window, desk.markets[market], desk.trading)
+                found = reconcile(log_of(sent, filled), tape, window, desk.markets[market], desk.trading, with_limits=True)
                 rows, orders = found if found[0].height else (rows, orders)
             lake.write("reconciled_orders", orders, ReconciledOrders, market=market, session=session)
             lake.write("reconciliation", rows, Reconciliation, market=market, session=session)

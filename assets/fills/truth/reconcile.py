@@ -1,7 +1,9 @@
 """Reconciliation: the orders of a log replayed through the simulator, order by order beside what really became of them.
 
-The log's requests are sent at the log's times: the same orders, prices, sizes and cancels; only the exchange is simulated. An
-order that the log filled and the replay did not is cancelled `PATIENCE_NS` after the log's fill, since its trader thought it gone.
+The log's requests are sent at the log's times: the same orders, prices, sizes and cancels; only the exchange is simulated. The checks
+that a desk has before its exchange (position, loss, the end of the session, messages) are another trader's: they hold back nothing
+unless they are asked for. An order that the log filled and the replay did not is cancelled `PATIENCE_NS` after the log's fill, since
+its trader thought it gone.
 
 P&L is marked at the session's last mid, contract by contract of each order, and the difference splits without a rest:
 
@@ -21,10 +23,11 @@ from assets.desk import NS, PRICE_UNIT, Market, Trading
 from assets.fills.exchange import advance, expire
 from assets.fills.policy import Policy
 from assets.fills.replay import Session, make_rules
+from assets.fills.simulate import REFUSALS
 from assets.fills.tape import Tape, aggregated, double_mids
 from assets.fills.truth.log import LogError
 from assets.fills.what_if import ESTIMATE, knows_orders
-from assets.fills.wire import CANCEL, IN_FLIGHT, MOST_ORDERS, NEW, Memory, Room, delayed, kernel, make_ladder
+from assets.fills.wire import CANCEL, IN_FLIGHT, MOST_ORDERS, NEVER, NEW, Memory, Room, delayed, kernel, make_ladder
 
 if TYPE_CHECKING:
     from assets.calendar import Window
@@ -54,7 +57,14 @@ def settings(trading: Trading, tape: Tape) -> list[Setting]:
 
 
 def reconcile(
-    log: pl.DataFrame, tape: Tape, window: "Window", market: Market, trading: Trading, tried: Sequence[Setting] | None = None
+    log: pl.DataFrame,
+    tape: Tape,
+    window: "Window",
+    market: Market,
+    trading: Trading,
+    tried: Sequence[Setting] | None = None,
+    *,
+    with_limits: bool = False,
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Set a session's log against its replay.
 
@@ -63,6 +73,7 @@ def reconcile(
         tape: of the session.
         window, market, trading: its hours, tick and fees, and the setting that is the desk's own.
         tried: settings; by default `settings(trading, tape)`. The first is the desk's own.
+        with_limits: whether the log is of the desk's own trader, whose orders its checks before the exchange refuse beyond its limits.
 
     Returns:
         (rows of `reconciliation`, a setting each; rows of `reconciled_orders` under the first). Both empty where no order was sent.
@@ -75,15 +86,14 @@ def reconcile(
     refused = log.filter(pl.col("event") == "reject")["order_id"]
     asked = asked.filter(~pl.col("order_id").is_in(refused.to_list())).with_row_index("order").with_columns(pl.col("order").cast(pl.Int64))
     numbers = asked.select("order", "order_id")
-    rest = log.filter(pl.col("event").is_in(["cancel", "fill"])).join(numbers, on="order_id", how="left")
-    astray = rest.filter(pl.col("order").is_null() & ~pl.col("order_id").is_in(refused.to_list()))
+    rest = log.filter(pl.col("event").is_in(["cancel", "fill"])).join(numbers, on="order_id")
+    astray = log.filter(~pl.col("order_id").is_in(log.filter(event="new")["order_id"].implode()))
     if astray.height:
         raise LogError(
             f"line {astray['line'][0]}: order {astray['order_id'][0]} was not sent in this session: only day orders are replayed"
         )
     if asked.is_empty():
         return pl.DataFrame(), pl.DataFrame()
-    rest = rest.filter(pl.col("order").is_not_null())
     marks = _Marks(tape, market)
     fees = pl.when(pl.col("liquidity") == "maker").then(float(market.maker_fee)).otherwise(float(market.taker_fee))
     real = rest.filter(pl.col("event") == "fill").select("order", "ts", "price", "quantity", fee=fees * pl.col("quantity"))
@@ -93,8 +103,11 @@ def reconcile(
         assumed = {"latency_ms": setting.latency_ms, "queue": setting.queue, "queue_exponent": setting.exponent}
         shown = tape if setting.queue == "exact" else aggregated(tape)
         session = Session(shown, np.empty(0, np.int64), {}, window)
-        fills = _replay(asked, requests, session, make_rules(market, trading.model_copy(update=assumed), session), market)
-        matched = _matched(asked, real, fills, marks)
+        rules = make_rules(market, trading.model_copy(update=assumed), session)
+        if not with_limits:
+            _lift(rules)
+        fills, refusals = _replay(asked, requests, session, rules, market)
+        matched = _matched(asked, real, fills, marks).with_columns(refusals)
         own = orders.is_empty()
         orders = matched if own else orders
         rows.append({**setting._asdict(), "own": own, **_summary(matched)})
@@ -154,6 +167,13 @@ def _requests(asked: pl.DataFrame, rest: pl.DataFrame) -> pl.DataFrame:
     return pl.concat([new, cancelled, gone]).sort("ts", "kind", maintain_order=True)
 
 
+def _lift(rules: np.ndarray) -> None:
+    """Let the exchange take every order that it can match: the desk's position, loss, closing time and message limits are not the log's."""
+    for limit in ("allowed_position", "allowed_busy_position", "allowed_loss", "allowed_until", "order_to_trade_free"):
+        rules[limit] = NEVER
+    rules["messages_per_second"] = rules["order_to_trade"] = 0
+
+
 @kernel
 def _send(requests: np.ndarray, rules: Any) -> None:
     """When each request of the log arrives: none before the one sent before it."""
@@ -163,8 +183,10 @@ def _send(requests: np.ndarray, rules: Any) -> None:
         request.ts_arrival = last
 
 
-def _replay(asked: pl.DataFrame, requests: pl.DataFrame, session: Session, rules: np.ndarray, market: Market) -> pl.DataFrame:
-    """Fills of the requests: order, ts, price, quantity, fee (currency)."""
+def _replay(
+    asked: pl.DataFrame, requests: pl.DataFrame, session: Session, rules: np.ndarray, market: Market
+) -> tuple[pl.DataFrame, pl.Series]:
+    """Fills of the requests: order, ts, price, quantity, fee (currency); and for each order why the exchange refused it, else null."""
     tape, n = session.tape, requests.height
     px = asked["price"].to_numpy() // market.tick - tape.base
     if ((px < 0) | (px >= tape.width)).any():
@@ -183,7 +205,8 @@ def _replay(asked: pl.DataFrame, requests: pl.DataFrame, session: Session, rules
     room = memory.room(make_ladder(tape.width), rules, Policy().record)
     memory.ours["sent"] = n
     _run(tape.rows, room)
-    made = memory.filled
+    made, new = memory.filled, wire[wire["kind"] == NEW]
+    refusals = pl.Series("refusal", np.array(REFUSALS)[new["refusal"][np.argsort(new["order"])]]).replace("", None)
     return pl.DataFrame(
         {
             "order": made["order"].astype(np.int64),
@@ -192,7 +215,7 @@ def _replay(asked: pl.DataFrame, requests: pl.DataFrame, session: Session, rules
             "quantity": made["quantity"].astype(np.int64),
             "fee": made["fee"] / PRICE_UNIT,
         }
-    )
+    ), refusals
 
 
 @kernel
@@ -257,14 +280,19 @@ def _summary(orders: pl.DataFrame) -> dict[str, Any]:
         "filled_replay": int((orders["filled_replay"] > 0).sum()),
         "missed": int((orders["fate"] == "missed").sum()),
         "imagined": int((orders["fate"] == "imagined").sum()),
+        "refused": orders["refusal"].count(),
         **{f"time_to_fill_{name}_s": of.median() for name, of in waited.items()},
         **{f"slippage_{name}_ticks": of.mean() for name, of in slipped.items()},
         "ks_time_to_fill": _distance(*waited.values()),
         "ks_slippage": _distance(*slipped.values()),
-        "pnl_log": float(orders["worth_log"].sum()),
-        "pnl_replay": float(orders["worth_replay"].sum()),
-        **{name: float(orders[name].sum()) for name in ("pnl_missed", "pnl_imagined", "pnl_price")},
+        **{f"pnl_{name}": _money(orders[f"worth_{name}"]) for name in ("log", "replay")},
+        **{name: _money(orders[name]) for name in ("pnl_missed", "pnl_imagined", "pnl_price")},
     }
+
+
+def _money(worth: pl.Series) -> float:
+    """A sum in currency, without the residue of floats below the unit of money."""
+    return round(float(worth.sum()), 9)
 
 
 def _distance(one: pl.Series, other: pl.Series) -> float | None:

@@ -4,6 +4,7 @@ import pandera.polars as pa
 import polars as pl
 
 from assets.fills.queues import QUEUES
+from assets.fills.simulate import REFUSALS
 
 
 class ShadowOrders(pa.DataFrameModel):
@@ -52,6 +53,7 @@ class Reconciliation(pa.DataFrameModel):
     filled_replay: pl.Int64 = pa.Field(ge=0, description="Of them filled in the replay")
     missed: pl.Int64 = pa.Field(ge=0, description="Filled in the log alone")
     imagined: pl.Int64 = pa.Field(ge=0, description="Filled in the replay alone")
+    refused: pl.Int64 = pa.Field(ge=0, description="Of them refused by the replay's exchange, or by the desk's limits before it")
     time_to_fill_log_s: pl.Float64 = pa.Field(nullable=True, description="Median, from sending to the first fill, seconds")
     time_to_fill_replay_s: pl.Float64 = pa.Field(nullable=True)
     slippage_log_ticks: pl.Float64 = pa.Field(nullable=True, description="Mean of what an order paid beyond the mid at its sending, ticks")
@@ -82,6 +84,7 @@ class ReconciledOrders(pa.DataFrameModel):
     slippage_replay_ticks: pl.Float64 = pa.Field(nullable=True)
     worth_replay: pl.Float64
     fate: str = pa.Field(isin=["both", "missed", "imagined", "neither"], description="Filled in both, in the log alone, the replay alone")
+    refusal: str = pa.Field(nullable=True, isin=REFUSALS[1:], description="Why the replay's exchange, or a limit before it, refused it")
     pnl_missed: pl.Float64
     pnl_imagined: pl.Float64
     pnl_price: pl.Float64
