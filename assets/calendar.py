@@ -4,31 +4,31 @@ A *session* is keyed by its trade date (Sunday evening belongs to Monday). A *pe
 of sessions that one model trades: a week that begins on Monday, or a single session on a desk that
 retrains daily. `training_sessions` is the one source of truth for what a period's model may see;
 the Dagster mapping must agree with it, and a test says so for every key.
+
+A session's partition exists from the close of the desk's last market on: partitions begin at that time of day, in that market's zone,
+and are offered from their beginning. So the night after a Friday finds it, and Saturday's retrain has its week.
 """
 
 import datetime as dt
-from dataclasses import dataclass
-from functools import cache
-from typing import Any, Final
+from functools import cached_property
+from typing import Final, NamedTuple
 
 import dagster as dg
 
-from assets.desk import NS, Desk, DeskError
+from assets.desk import Desk
+from assets.hours import Window, usual_close, window_of, zone_of
 
 SESSION_FORMAT: Final = "%Y-%m-%d"
 _DAY: Final = dt.timedelta(days=1)
-_EVERY_DAY: Final = "0 0 * * *"
-_WEEKDAYS: Final = "0 0 * * 1-5"
-_OWN_HOURS: Final = {"weekdays", "24/7"}
-"""Calendars of our own, whose hours come from the desk; every other name is exchange_calendars'."""
+_MIDNIGHT: Final = dt.time()
 
 
-@dataclass(frozen=True)
-class Window:
-    """A session's hours as UTC nanoseconds: open inclusive, close exclusive."""
+class Evening(NamedTuple):
+    """When the last of a desk's markets closes, on the clock of that market's zone."""
 
-    open_ns: int
-    close_ns: int
+    zone: str
+    time: dt.time
+    """00:00 is the end of the trade date."""
 
 
 class Calendar:
@@ -117,23 +117,51 @@ class Calendar:
         per_period = 1 if self._desk.retrain == "daily" else (7 if self._desk.every_day else 5)
         return self._desk.training_sessions // per_period
 
+    @cached_property
+    def evening(self) -> Evening:
+        """When a session's partition begins to exist; what runs by the clock runs in this zone.
+
+        Raises:
+            DeskError: a market's calendar is unknown, or the desk gives no hours for it.
+        """
+        closes = list[dt.datetime]()
+        for month in (1, 7):  # winter's time and summer's
+            day = dt.datetime(self._desk.first_session.year, month, 15)
+            for market in self._desk.all_markets:
+                closes.append((day + usual_close(self._desk, market)).replace(tzinfo=zone_of(self._desk, market)))
+        latest = max(closes, key=lambda close: close.astimezone(dt.UTC) - dt.datetime(close.year, close.month, 15, tzinfo=dt.UTC))
+        zone = latest.tzinfo
+        after = max(close.astimezone(zone).replace(tzinfo=None) - dt.datetime(close.year, close.month, 15) for close in closes)
+        if after < _DAY:
+            return Evening(str(zone), (dt.datetime.min + after).time())
+        # A session that lasts to the end of its date would be over on a day that is none of its own where there are weekends.
+        return Evening(str(zone), _MIDNIGHT if self._desk.every_day else dt.time(23, 59))
+
     def _periods_to(self, last: dt.date | None, ahead: int) -> dg.TimeWindowPartitionsDefinition:
         """Periods from the first that can be trained to `last`; where the desk goes on, to `ahead` weeks past those that are over."""
         first = self._first_period()
         if self._desk.retrain == "daily":
             return self._sessions_from(first)
-        end = (max(last, first) + 7 * _DAY).isoformat() if last else None
-        return dg.WeeklyPartitionsDefinition(
-            start_date=first.isoformat(), end_date=end, day_offset=1, end_offset=0 if end else ahead, fmt=SESSION_FORMAT
-        )
+        end = max(last, first) + 7 * _DAY if last else None
+        return self._partitions(first, end, "1", 0 if end else ahead)
 
     def _sessions_from(self, first: dt.date) -> dg.TimeWindowPartitionsDefinition:
-        last = self._desk.last_session
+        last, at_midnight = self._desk.last_session, self.evening.time == _MIDNIGHT
+        end = self._following(max(last, first)) if last else None
+        return self._partitions(first, end, "*" if self._desk.every_day else "1-5", 0 if at_midnight else 1)
+
+    def _partitions(self, first: dt.date, end: dt.date | None, days: str, ahead: int) -> dg.TimeWindowPartitionsDefinition:
+        """Partitions of these days of the week before `end`, from evening to evening; `ahead` of them are offered that are not over."""
+        zone, time = self.evening
+        if end and time != _MIDNIGHT:
+            end += _DAY  # the last one ends on the evening of that day
         return dg.TimeWindowPartitionsDefinition(
             start=first.isoformat(),
-            end=self._following(max(last, first)).isoformat() if last else None,
-            cron_schedule=_EVERY_DAY if self._desk.every_day else _WEEKDAYS,
+            end=end.isoformat() if end else None,
+            cron_schedule=f"{time.minute} {time.hour} * * {days}",
+            timezone=zone,
             fmt=SESSION_FORMAT,
+            end_offset=ahead,
         )
 
     def _following(self, session: dt.date) -> dt.date:
@@ -149,35 +177,8 @@ class Calendar:
         Raises:
             DeskError: the market's calendar is unknown, or the desk gives no hours for it.
         """
-        name = self._desk.markets[market].calendar
-        if name not in _OWN_HOURS:
-            exchange = _exchange_calendar(name, self._desk.first_session.year)
-            label = session.isoformat()
-            if not exchange.is_session(label):
-                return None
-            return Window(exchange.session_open(label).value, exchange.session_close(label).value)
-        if self._desk.hours is None and name == "weekdays":
-            raise DeskError(f"markets.{market}: calendar 'weekdays' needs hours = [open, close] in UTC in the desk file")
-        if name == "weekdays" and session.weekday() >= 5:
-            return None
-        start, end = self._desk.hours or (dt.time(0), dt.time(0))
-        opens, closes = _utc_ns(session, start), _utc_ns(session, end)
-        return Window(opens, closes if closes > opens else closes + 86_400 * NS)
+        return window_of(self._desk, market, session)
 
 
 def _dates(partitions: dg.TimeWindowPartitionsDefinition) -> list[dt.date]:
     return [dt.date.fromisoformat(key) for key in partitions.get_partition_keys()]
-
-
-def _utc_ns(day: dt.date, time: dt.time) -> int:
-    return int(dt.datetime.combine(day, time, dt.UTC).timestamp()) * NS
-
-
-@cache
-def _exchange_calendar(name: str, first_year: int) -> Any:
-    import exchange_calendars
-
-    try:
-        return exchange_calendars.get_calendar(name, start=f"{first_year - 1}-01-01")
-    except exchange_calendars.errors.InvalidCalendarName:
-        raise DeskError(f"unknown calendar {name!r}: use 'weekdays', '24/7' or a name of exchange_calendars ('CMES', 'XNYS')") from None

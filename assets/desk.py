@@ -9,11 +9,14 @@ import datetime as dt
 import os
 import re
 import tomllib
+from collections.abc import Sequence
 from decimal import Decimal
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
+from zoneinfo import available_timezones
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 PRICE_UNIT: Final = 1_000_000_000
 """DBN's fixed point: a stored price of 1 is 1e-9 of the currency. Money uses the same unit."""
@@ -89,17 +92,68 @@ class Limits(_Part):
     order_to_trade_free: int = Field(1000, ge=1, description="Orders and cancels of a session before the ratio counts")
 
 
+Span = tuple[dt.time, dt.time]
+"""An opening and a close on a market's clock."""
+
+
+def _spans(given: Any) -> Any:
+    """[open, close], or a list of such: without breaks, or with them."""
+    if isinstance(given, list | tuple) and given and not isinstance(given[0], list | tuple):
+        return (given,)
+    return given
+
+
+def offsets(spans: Sequence[Span]) -> list[tuple[dt.timedelta, dt.timedelta]]:
+    """(open, close) since the midnight with which a trade date begins: its last close lies on it, the rest may lie on the day before.
+
+    A close at 00:00 is the end of the trade date.
+    """
+    day, found = dt.timedelta(days=1), list[dt.timedelta]()
+    for time in reversed([time for span in spans for time in span]):
+        moment = dt.timedelta(hours=time.hour, minutes=time.minute, seconds=time.second)
+        if not found:
+            moment = moment or day
+        elif moment > found[-1] or (moment == found[-1] and len(spans) == 1):
+            moment -= day
+        found.append(moment)
+    found.reverse()
+    return list(zip(found[::2], found[1::2], strict=True))
+
+
+def _in_order(spans: tuple[Span, ...]) -> tuple[Span, ...]:
+    moments = [moment for span in offsets(spans) for moment in span]
+    rising = all(before < after for before, after in pairwise(moments))
+    if not moments or not rising or moments[-1] - moments[0] > dt.timedelta(days=1):
+        raise ValueError("hours are [open, close], or a list of such in the order of time with breaks between them, over at most a day")
+    return spans
+
+
+Spans = Annotated[tuple[Span, ...], BeforeValidator(_spans), AfterValidator(_in_order)]
+
+
 class Market(_Part):
     """One futures contract or share: what a price step is worth and what a trade costs."""
 
     symbol: str = Field(description="Symbol as the data vendor writes it: raw, parent or continuous")
     tick_size: Decimal = Field(gt=0, description="Smallest price step, in the quoted currency")
     multiplier: Decimal = Field(Decimal(1), gt=0, description="Currency per point of price and contract")
-    calendar: str = Field("weekdays", description="An exchange_calendars name, 'weekdays' or '24/7'")
+    calendar: str = Field("weekdays", description="An exchange_calendars name, 'CBOT_GRAINS', 'weekdays' or '24/7'")
+    zone: str | None = Field(None, description="Time zone of the market's hours and days; left out: the exchange's, else UTC")
+    hours: Spans | None = Field(
+        None, description="Its own [open, close], or a list of them with breaks between; from the evening before too"
+    )
+    days: dict[dt.date, Literal["closed"] | Spans] = Field({}, description='Single days that are otherwise: "closed", or their hours')
     maker_fee: Decimal = Field(Decimal(0), description="Currency a contract, for a resting order that fills")
     taker_fee: Decimal = Field(Decimal(0), description="Currency a contract, for an order that takes")
     fees: Fees | None = Field(None, description="The same two by who takes them; in place of them")
     limits: Limits = Limits()
+
+    @field_validator("zone")
+    @classmethod
+    def _zone_is_known(cls, zone: str | None) -> str | None:
+        if zone is not None and zone not in available_timezones():
+            raise ValueError(f"no time zone is called {zone!r}: use a name such as America/Chicago, Europe/Berlin or UTC")
+        return zone
 
     @model_validator(mode="after")
     def _added_up(self) -> "Market":
@@ -205,6 +259,7 @@ class Trading(_Part):
     gap_pause_seconds: float = Field(
         60.0, ge=0, description="Without orders for so long after a record before which messages were lost, or until the book is sent anew"
     )
+    flat_before_break: bool = Field(True, description="Take the position off before a scheduled break, as before a session's end")
     daily_loss_limit: Decimal = Field(Decimal(1000), gt=0, description="Currency; reaching it flattens and stops the session")
     tuning_trials: int = Field(24, ge=1, description="Policy settings tried on the training sessions of a period")
     min_pnl_per_contract: Decimal = Field(Decimal(0), ge=0, description="Currency that a setting must have earned a contract to be chosen")
@@ -316,7 +371,7 @@ class Desk(_Part):
     source: Source = SimulatedSource()
     first_session: dt.date
     last_session: dt.date | None = None
-    hours: tuple[dt.time, dt.time] | None = Field(None, description="Trading hours in UTC of a 'weekdays' or '24/7' market")
+    hours: Span | None = Field(None, description="Hours of 'weekdays' and '24/7' markets that name none of their own: UTC, or their zone")
     retrain: Literal["weekly", "daily"] = "weekly"
     training_sessions: int = Field(20, ge=1, description="Sessions a model is trained on; whole weeks when weekly")
     train_on_incomplete: bool = Field(False, description="Train on sessions whose recording ends early, too")
@@ -347,6 +402,10 @@ class Desk(_Part):
         if self.source.kind != "simulated" and not self.markets[self.traded].says_fees:
             market = f"markets.{self.traded}"
             raise ValueError(f"{market} says no fees: give maker_fee and taker_fee, or [{market}.fees]; 0 where there are none")
+        for known, own in self.markets.items():
+            weekend = [day for day in own.days if day.weekday() >= 5 and own.days[day] != "closed"]
+            if weekend and not self.every_day:
+                raise ValueError(f"markets.{known}.days: {weekend[0]} is a {weekend[0]:%A}, and this desk's sessions are on weekdays")
         week = 7 if self.every_day else 5
         if self.retrain == "weekly" and self.training_sessions % week:
             raise ValueError(f"training_sessions must be whole weeks of {week} when retrain is weekly, not {self.training_sessions}")

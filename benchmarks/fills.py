@@ -24,7 +24,6 @@ from typing import Any, Final
 import numpy as np
 
 from assets.books.codes import BID
-from assets.calendar import Window
 from assets.desk import Trading
 from assets.fills.backends import open_backend
 from assets.fills.exchange import advance
@@ -35,6 +34,7 @@ from assets.fills.tape import Tape
 from assets.fills.tape import aggregated as forgotten
 from assets.fills.tune import RANGES
 from assets.fills.wire import Memory, make_ladder
+from assets.hours import Window
 from benchmarks.peers_fills import CLOSE_NS, MARKET, OPEN_NS, Events, Played, aggregated, bare, instant, play, session_tape
 from benchmarks.table import Line, close
 

@@ -2,8 +2,8 @@
 
     record_session   ticks to statistics of one session, for every market        nightly
     trade_session    predictions, simulated fills and the report of that session  after record_session succeeds
-    retrain          the coming period's models and policy                         Saturday, or nightly on a daily desk
-    score_models     the rivals on the period that has just ended                  Saturday, or nightly
+    retrain          the coming period's models and policy                         Saturday (Monday where weekends are traded), or nightly
+    score_models     the rivals on the period that has just ended                  the same
     publish          the warehouse, its SQL models and the desk's page             after trade_session succeeds
 
 Sessions that a model trades begin four weeks after sessions that are recorded, so they are two
@@ -13,6 +13,7 @@ partition sets and two jobs; a sensor hands the session from one to the next.
 import datetime as dt
 from collections.abc import Callable, Sequence
 from typing import Any, Final
+from zoneinfo import ZoneInfo
 
 import dagster as dg
 
@@ -62,9 +63,14 @@ _DESCRIPTIONS: Final = {
 
 
 def schedules(desk: Desk, defined: dict[str, Any]) -> list[dg.ScheduleDefinition]:
-    """Nightly for the last session, weekly retraining for the week to come; off until switched on in the UI."""
+    """Nightly for the last session, weekly retraining for the week to come; off until switched on in the UI.
+
+    They run on the clock of the market that closes last: at 01:00 there the session before has its partition, wherever that is.
+    """
     calendar = Calendar(desk)
-    nightly, weekly = ("0 1 * * *" if desk.every_day else "0 1 * * 2-6"), "30 1 * * 6"
+    zone = calendar.evening.zone
+    # A week's last session is over on Saturday, that of a market without weekends on Monday.
+    nightly, weekly = ("0 1 * * *", "30 1 * * 1") if desk.every_day else ("0 1 * * 2-6", "30 1 * * 6")
 
     def last_session(today: dt.date) -> dt.date | None:
         return max((session for session in calendar.sessions() if session < today), default=None)
@@ -72,23 +78,26 @@ def schedules(desk: Desk, defined: dict[str, Any]) -> list[dg.ScheduleDefinition
     def period_to_train(today: dt.date) -> dt.date | None:
         if desk.retrain == "daily":
             return max((period for period in calendar.periods() if period < today), default=None)
-        return min((period for period in calendar.periods() if period > today), default=None)
+        coming = today + dt.timedelta(days=-today.weekday() % 7)
+        return coming if coming in calendar.periods() else None
 
     def period_ended(today: dt.date) -> dt.date | None:
         return max((period for period in calendar.periods() if period < today), default=None)
 
     retrain = weekly if desk.retrain == "weekly" else nightly
     return [
-        _schedule("nightly", defined["record_session"], nightly, last_session, "Records the last session."),
-        _schedule("weekly_retrain", defined["retrain"], retrain, period_to_train, "Trains the model of the period to come."),
-        _schedule("weekly_scores", defined["score_models"], retrain, period_ended, "Scores the models on the period that has just ended."),
+        _schedule("nightly", defined["record_session"], nightly, zone, last_session, "Records the last session."),
+        _schedule("weekly_retrain", defined["retrain"], retrain, zone, period_to_train, "Trains the model of the period to come."),
+        _schedule("weekly_scores", defined["score_models"], retrain, zone, period_ended, "Scores the models on the period that has ended."),
     ]
 
 
-def _schedule(name: str, job: Any, cron: str, key: Callable[[dt.date], dt.date | None], description: str) -> dg.ScheduleDefinition:
-    @dg.schedule(name=name, job=job, cron_schedule=cron, description=description)
+def _schedule(
+    name: str, job: Any, cron: str, zone: str, key: Callable[[dt.date], dt.date | None], description: str
+) -> dg.ScheduleDefinition:
+    @dg.schedule(name=name, job=job, cron_schedule=cron, execution_timezone=zone, description=description)
     def scheduled(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
-        partition = key(context.scheduled_execution_time.date())
+        partition = key(context.scheduled_execution_time.astimezone(ZoneInfo(zone)).date())
         if partition is None:
             return dg.SkipReason(f"the desk has no partition for {job.name} at this date")
         return dg.RunRequest(run_key=partition.isoformat(), partition_key=partition.isoformat())

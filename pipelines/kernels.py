@@ -31,7 +31,7 @@ from assets.ticks.exchange.engine import MBO
 from assets.ticks.source import SimulatedExchange
 
 if TYPE_CHECKING:
-    from assets.calendar import Window
+    from assets.hours import Window
 
 _EVENTS: Final = 100
 """Of a session that is made for its kernels' sake."""

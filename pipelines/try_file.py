@@ -17,7 +17,6 @@ import numpy as np
 import polars as pl
 
 from assets.books.rebuild import Books, applied, rebuild
-from assets.calendar import Window
 from assets.curves.model import cross_fitted, fit, predict
 from assets.curves.statistics import Statistics, session_statistics
 from assets.desk import NS, PRICE_UNIT, Market, Trading, UserError
@@ -28,6 +27,7 @@ from assets.fills.replay import Session, make_rules, make_session
 from assets.fills.simulate import Simulation, simulate
 from assets.fills.tape import make_tape
 from assets.fills.tune import policy_of, search
+from assets.hours import Window
 from assets.reports.session import SessionTables, write_try_page
 from assets.ticks.dbn import read_metadata, stream_records, until_damage
 from assets.ticks.reference import Definition, read_definition

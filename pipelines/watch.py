@@ -1,6 +1,6 @@
 """What Dagster watches of itself and of the desk: lateness, failed checks, files that land.
 
-freshness          a session is there by 06:00 UTC after it, a model by noon on Saturday
+freshness          a session is there by 06:00 after it, a model by noon on the day of its training, on the desk's clock
 failed_checks      a sensor: each failed check becomes a line of `failed_checks.log` in the desk's home
 record_when_landed a sensor, where the source is a folder: records the sessions whose files have landed
 """
@@ -30,14 +30,17 @@ def freshness(desk: Desk, published: Sequence[dg.AssetKey]) -> Mapping[dg.AssetK
 
     `published` are made anew after each session: the warehouse, its models, the desk's pages.
 
-    The nightly schedule runs at 01:00 after each session, the weekly one on Saturday at 01:30: the deadlines leave
-    them five and ten hours, and lie on no day on which nothing is due.
+    The nightly schedule runs at 01:00 after each session, the weekly one at 01:30, on the clock of the market that
+    closes last: the deadlines leave them five and ten hours there, and lie on no day on which nothing is due.
     """
     if desk.last_session is not None:
         return {}
     nights = "0 6 * * *" if desk.every_day else "0 6 * * 2-6"
-    by_morning = dg.FreshnessPolicy.cron(deadline_cron=nights, lower_bound_delta=dt.timedelta(hours=8))
-    by_noon = dg.FreshnessPolicy.cron(deadline_cron="0 12 * * 6", lower_bound_delta=dt.timedelta(hours=14))
+    zone = Calendar(desk).evening.zone
+    by_morning = dg.FreshnessPolicy.cron(deadline_cron=nights, lower_bound_delta=dt.timedelta(hours=8), timezone=zone)
+    by_noon = dg.FreshnessPolicy.cron(
+        deadline_cron="0 12 * * 1" if desk.every_day else "0 12 * * 6", lower_bound_delta=dt.timedelta(hours=14), timezone=zone
+    )
     sessions = [*recorded_keys(desk), *market_keys(desk, TRADED), *published]
     models = market_keys(desk, [*TRAINED, *SCORED])
     return dict.fromkeys(sessions, by_morning) | dict.fromkeys(models, by_noon if desk.retrain == "weekly" else by_morning)

@@ -36,7 +36,7 @@ from assets.ticks.exchange.engine import F_LAST, NOBODY, ROWS, Exchange
 from assets.ticks.exchange.flow import FLOW
 
 if TYPE_CHECKING:
-    from assets.calendar import Window
+    from assets.hours import Window
 
 _FIRST_LOG: Final = 1 << 14
 """Requests that a log has room for at first; it is doubled, and the session traded anew, when they do not suffice."""

@@ -31,7 +31,7 @@ from assets.fills.trader import amend
 from assets.fills.wire import ALARM, NEVER, RULES, STANDS, Memory, Room, delayed, kernel, make_ladder, part
 
 if TYPE_CHECKING:
-    from assets.calendar import Window
+    from assets.hours import Window
 
 FLAT_BEFORE_CLOSE_NS: Final = 30 * NS
 """The position is closed this long before the session's end: three prediction horizons, and a thousand round trips of the wire."""

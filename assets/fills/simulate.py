@@ -15,7 +15,7 @@ from assets.fills.tape import double_mids, make_tape
 from assets.fills.wire import NEW
 
 if TYPE_CHECKING:
-    from assets.calendar import Window
+    from assets.hours import Window
 
 Ints = npt.NDArray[np.int64]
 

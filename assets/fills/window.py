@@ -11,7 +11,7 @@ from contextlib import contextmanager
 import polars as pl
 
 from assets.books.rebuild import applied
-from assets.calendar import Calendar, Window
+from assets.calendar import Calendar
 from assets.curves.forecast import model_of, read_trainings
 from assets.curves.schema import prediction_of
 from assets.desk import ALL, Desk
@@ -21,6 +21,7 @@ from assets.fills.journal import Replays, fingerprint, remembered
 from assets.fills.policy import Policy
 from assets.fills.replay import Session, make_rules, make_session
 from assets.fills.tape import make_tape
+from assets.hours import Window
 from assets.lake import Lake
 
 

@@ -8,8 +8,9 @@ from typing import Any, Final, Protocol
 
 import databento_dbn as dbn
 
-from assets.calendar import Calendar, Window
+from assets.calendar import Calendar
 from assets.desk import NS, PRICE_UNIT, DatabentoSource, DbnFolderSource, Desk, SimulatedSource
+from assets.hours import Window
 from assets.ticks import exchange
 from assets.ticks.dbn import SCHEMAS, TicksError, read_metadata, write_mbo
 from assets.ticks.exchange import Course, Instrument, Simulated, courses, simulate
@@ -105,6 +106,8 @@ class SimulatedExchange:
         return [Instrument(number, tick, follows=number == 1) for number, tick in enumerate(ticks, start=1)]
 
     def _settings(self, window: Window) -> dict[str, Any]:
+        if len(window.continuous) > 1:
+            raise TicksError(f"the simulated exchange has no breaks: give {self._desk.traded} hours of one opening and one close")
         flow = {"events": self._source.events_per_session, "alpha": self._source.alpha, "back": self._source.back}
         return {"open_ns": window.open_ns, "close_ns": window.close_ns, **flow}
 

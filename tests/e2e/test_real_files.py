@@ -9,7 +9,6 @@ import pytest
 from assets.books.quality import unaccounted
 from assets.books.rebuild import applied, rebuild
 from assets.books.schema import BookQuality, CleanBooks, Quarantine, Trades
-from assets.calendar import Window
 from assets.curves.model import fit, predict
 from assets.curves.statistics import session_statistics
 from assets.desk import Market, Quality, Trading, load_desk
@@ -17,6 +16,7 @@ from assets.features.build import build
 from assets.features.indicators import indicators
 from assets.fills.policy import Policy
 from assets.fills.simulate import simulate
+from assets.hours import Window
 from assets.lake import Lake, check
 from assets.ticks.dbn import SCHEMAS, TicksError, read_metadata, read_records
 from assets.ticks.schema import RawTicks

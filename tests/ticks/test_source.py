@@ -49,6 +49,12 @@ def test_one_simulation_writes_the_files_of_both_markets_and_they_stay(tmp_path:
     assert not [path for path in tmp_path.rglob(".*") if path.is_file()]
 
 
+def test_hours_with_a_break_are_not_simulated(tmp_path: Path) -> None:
+    with_break = Market(symbol="FLWZ6", tick_size="0.1", hours=[["13:30", "13:40"], ["13:50", "14:00"]], **FEES)
+    with pytest.raises(TicksError, match="has no breaks"):
+        open_source(desk(tmp_path, markets={"FLW": with_break}, leaders=())).fetch("FLW", MONDAY)
+
+
 def test_a_lost_file_comes_back_with_the_same_bytes(tmp_path: Path) -> None:
     source = open_source(desk(tmp_path))
     (path,) = source.fetch("FLW", MONDAY)

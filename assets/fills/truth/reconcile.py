@@ -30,7 +30,7 @@ from assets.fills.what_if import ESTIMATE, knows_orders
 from assets.fills.wire import CANCEL, IN_FLIGHT, MOST_ORDERS, NEVER, NEW, Memory, Room, delayed, kernel, make_ladder
 
 if TYPE_CHECKING:
-    from assets.calendar import Window
+    from assets.hours import Window
 
 PATIENCE_NS: Final = NS
 """How long a replayed order may fill later than the log's."""

@@ -26,7 +26,7 @@ from assets.fills.rows import ADDED, CLEARED, FILLED, REMOVED, UNKNOWN
 from assets.fills.tape import Tape, double_mids
 
 if TYPE_CHECKING:
-    from assets.calendar import Window
+    from assets.hours import Window
 
 GRACE_NS: Final = 60 * NS
 """How long an estimate may come after the real fill and still be given an error of time."""
