@@ -19,6 +19,7 @@ import dagster as dg
 
 from assets.calendar import Calendar
 from assets.desk import Desk
+from pipelines.instance import BY_COMMAND
 
 RECORDED: Final = ("feature_table", "shadow_orders", "curve_statistics")
 TRADED: Final = ("predictions", "simulated_fills", "live_log", "reconciliation", "policy_ablation", "what_if", "performance_report")
@@ -109,18 +110,25 @@ def sensors(desk: Desk, defined: dict[str, Any]) -> list[dg.SensorDefinition]:
     """What one job hands to the next; off until switched on in the UI."""
 
     def traded(context: dg.RunStatusSensorContext) -> dg.RunRequest | dg.SkipReason:
+        if BY_COMMAND in context.dagster_run.tags:
+            return _BY_COMMAND
         session = context.partition_key
         if session not in Calendar(desk).traded_partitions.get_partition_keys():
             return dg.SkipReason(f"no model trades session {session}: it is still within the first training window")
         return dg.RunRequest(run_key=session, partition_key=session)
 
-    def published(context: dg.RunStatusSensorContext) -> dg.RunRequest:
+    def published(context: dg.RunStatusSensorContext) -> dg.RunRequest | dg.SkipReason:
+        if BY_COMMAND in context.dagster_run.tags:
+            return _BY_COMMAND
         return dg.RunRequest(run_key=context.dagster_run.run_id)
 
     return [
         _after(defined["record_session"], defined["trade_session"], traded, "Trades a session as soon as it has been recorded."),
         _after(defined["trade_session"], defined["publish"], published, "Publishes the warehouse when a session has been traded."),
     ]
+
+
+_BY_COMMAND: Final = dg.SkipReason("a command ran it, and makes what comes after it as well")
 
 
 def _after(first: Any, then: Any, request: Callable[..., Any], description: str) -> dg.SensorDefinition:

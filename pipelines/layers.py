@@ -152,7 +152,10 @@ def with_columns(desk: Desk, asset: dg.AssetsDefinition) -> dg.AssetsDefinition:
         columns = [dg.TableColumn(name, kind, description=meanings.get(name)) for name, kind in types.items()]
         told = {"dagster/column_schema": dg.TableSchema(columns), "dagster/table_name": layer.table}
         lineage = column_lineage(desk, spec.key.path[0], layer.table, names)
-        return spec.merge_attributes(metadata={**told, **({COLUMN_LINEAGE: lineage} if lineage.deps_by_column else {})})
+        # The lineage shows the last part of a key, which two markets share, and below it the kinds: the market's name tells them apart.
+        return spec.merge_attributes(
+            kinds={spec.key.path[0]}, metadata={**told, **({COLUMN_LINEAGE: lineage} if lineage.deps_by_column else {})}
+        )
 
     return asset.map_asset_specs(described)
 

@@ -7,9 +7,11 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from assets.calendar import Calendar
 from assets.desk import Desk, load_desk
 from assets.shell import COLUMN_LINEAGE
 from pipelines.definitions import build_definitions
+from pipelines.instance import BY_COMMAND
 from pipelines.layers import LAYERS
 from pipelines.origins import ORIGINS
 
@@ -126,6 +128,27 @@ def test_schedules_and_sensors_are_shown_and_off(definitions: dg.Definitions) ->
     assert set(schedules) == {"nightly", "weekly_retrain", "weekly_scores"}
     assert all(schedule.default_status == dg.DefaultScheduleStatus.STOPPED for schedule in schedules.values())
     assert all(sensor.default_status == dg.DefaultSensorStatus.STOPPED for sensor in repository.sensor_defs)
+
+
+@pytest.mark.parametrize(
+    ("name", "job"), [("trade_session_after_record_session", "record_session"), ("publish_after_trade_session", "trade_session")]
+)
+def test_what_a_command_ran_starts_nothing_that_the_command_makes_itself(
+    definitions: dg.Definitions, desk: Desk, name: str, job: str
+) -> None:
+    sensor = definitions.get_repository_def().get_sensor_def(name)
+    assert isinstance(sensor, dg.RunStatusSensorDefinition)
+    session = Calendar(desk).traded_sessions()[0].isoformat()
+
+    def asked(**tags: str) -> object:
+        ran = dg.DagsterRun(job, tags=tags)
+        event = dg.DagsterEvent("PIPELINE_SUCCESS", job)
+        with dg.DagsterInstance.ephemeral() as instance:
+            context = dg.build_run_status_sensor_context(name, event, instance, ran, partition_key=session)
+            return sensor(context)
+
+    assert isinstance(asked(), dg.RunRequest)
+    assert isinstance(asked(**{BY_COMMAND: "true"}), dg.SkipReason)
 
 
 def test_on_saturday_the_retrain_is_requested_for_the_monday_that_follows(desk: Desk, tmp_path: Path) -> None:

@@ -129,6 +129,27 @@ def test_the_lineage_shows_every_asset_with_its_group_and_what_it_is(nodes: dict
         assert node["owners"] == [{"team": "desk"}], name
 
 
+def test_two_nodes_of_one_name_are_told_apart_by_their_market(nodes: dict[str, dict[str, Any]]) -> None:
+    shared = [name.split("/") for name in nodes if name.startswith(("FLW/", "LDR/"))]
+    assert len({layer for _, layer in shared}) < len(shared)
+    for market, layer in shared:
+        assert {"FLW", "LDR"} & set(nodes[f"{market}/{layer}"]["kinds"]) == {market}
+
+
+def test_what_a_command_ran_stands_in_the_overview_and_in_the_history_of_its_job(ask: Ask) -> None:
+    told = ask(
+        """query($job: PipelineSelector!) {
+            runsOrError { ... on Runs { results { runId jobName repositoryOrigin { repositoryName repositoryLocationName } } } }
+            pipelineOrError(params: $job) { ... on Pipeline { runs { runId } } }
+        }""",
+        job={"pipelineName": "publish", "repositoryName": "__repository__", "repositoryLocationName": "tickline"},
+    )
+    ran = [run for run in told["runsOrError"]["results"] if run["jobName"] == "publish"]
+    assert ran
+    assert all(run["repositoryOrigin"] == {"repositoryName": "__repository__", "repositoryLocationName": "tickline"} for run in ran)
+    assert {run["runId"] for run in ran} == {run["runId"] for run in told["pipelineOrError"]["runs"]}
+
+
 def test_every_asset_of_a_market_says_its_market_and_layer(nodes: dict[str, dict[str, Any]]) -> None:
     for name, node in nodes.items():
         market, *_ = name.split("/")
