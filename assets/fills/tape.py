@@ -9,8 +9,11 @@ the *priority* of the order concerned (its time of joining the queue, smaller st
 - FILLED: resting contracts traded. Databento sends a fill (F) and then the cancel or modify that takes it off
   the book; here the fill itself does, and what follows is netted against it, so that the queue is right
   between two fills of one event;
-- TRADED: traded contracts that no fill explains (implied and hidden liquidity, sources that carry no fills);
+- TRADED: traded contracts that no fill of their event explains (implied and hidden liquidity, sources that carry no fills);
 - CLEARED: the venue emptied the book.
+
+Within an event a venue may list its fills in any order. What each queue gave is netted over the event and told by priority: better
+prices first, then who joined earlier, hidden contracts last.
 
 A modify that raises the size or moves the price is a removal and an addition at the back; one that lowers the
 size is a removal that keeps the rest in place. A refill of an order whose shown part had traded (iceberg)
@@ -20,7 +23,7 @@ This is the one seam where it is decided how a queue is known: a source without 
 fills with the priority UNKNOWN, and the exchange then estimates (`queues.py`). `aggregated` forgets the orders of a tape that knew them.
 """
 
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -148,41 +151,35 @@ def _resolve(
     k = 0
     open_size, filled = np.zeros(known, np.int64), np.zeros(known, np.int64)
     open_px, open_side, priority = np.empty(known, np.int64), np.empty(known, np.int64), np.empty(known, np.int64)
-    ladder = np.zeros((2, width), np.int64)
-    book = np.zeros(4, np.int64)  # best bid, best ask, contracts bid, contracts offered
-    book[BID], book[ASK] = -1, width
-    unexplained, trade_px, trade_side = 0, 0, BID
-    in_snapshot = False
+    traded, places, listed = np.zeros((2, width), np.int64), np.empty((2, n), np.int64), 0  # by the event, less its fills
+    began, in_snapshot, clear = 0, False, 0
 
     for i in range(n):
         what, o = action[i], order[i]
-        if unexplained and what != mbo.FILL:
-            k = _write(rows, k, ts[i - 1], TRADED, trade_side, trade_px, unexplained, LAST, book, width)
-            unexplained = 0
         gone, joined, met = 0, 0, False
         snapshot = flags[i] & mbo.F_SNAPSHOT != 0
         if what == mbo.CLEAR or (snapshot and not in_snapshot):
-            # What a snapshot restores joins at the rows that follow.
-            restored = 0
-            while i + restored < n and (restored == 0 or flags[i + restored] & mbo.F_SNAPSHOT):
-                restored += 1
             open_size[:] = 0
             filled[:] = 0
-            ladder[:] = 0
-            book[:] = 0
-            book[BID], book[ASK] = -1, width
-            k = _write(rows, k, ts[i], CLEARED, BID, 0, 0, k + restored, book, width)
+            clear = k
+            k = _write(rows, k, ts[i], CLEARED, BID, 0, 0, k, width)
+            began = k
         in_snapshot = snapshot
         if what == mbo.TRADE:
             # A seller that takes meets bids. A trade without an aggressor says nothing about a queue.
-            if side[i] != mbo.SIDE_NONE:
-                unexplained, trade_px, trade_side = size[i], px[i], BID if side[i] == mbo.SIDE_ASK else ASK
+            if side[i] != mbo.SIDE_NONE and 0 <= px[i] < width:
+                places[0, listed], places[1, listed] = BID if side[i] == mbo.SIDE_ASK else ASK, px[i]
+                traded[places[0, listed], px[i]] += size[i]
+                listed += 1
         elif what == mbo.FILL:
             gone = min(size[i], open_size[o])
             filled[o] += gone
             # An order moved through the market fills elsewhere than where it stood: it took, and no queue traded.
             met = px[i] == open_px[o]
-            unexplained = max(0, unexplained - gone) if met else unexplained
+            if met and 0 <= px[i] < width:
+                places[0, listed], places[1, listed] = open_side[o], px[i]
+                traded[open_side[o], px[i]] -= gone
+                listed += 1
         elif what == mbo.ADD:
             gone, joined = open_size[o], size[i]
         elif what == mbo.CANCEL:
@@ -195,27 +192,100 @@ def _resolve(
             gone, joined = (open_size[o] - size[i], 0) if keeps_place else (open_size[o], size[i])
         if gone > 0:
             open_size[o] -= gone
-            _change(ladder, book, open_side[o], open_px[o], -gone, width)
             kind = FILLED if what == mbo.FILL and met else REMOVED
-            k = _write(rows, k, ts[i], kind, open_side[o], open_px[o], gone, priority[o], book, width)
+            k = _write(rows, k, ts[i], kind, open_side[o], open_px[o], gone, priority[o], width)
         if joined > 0:
             open_size[o], open_px[o], open_side[o], priority[o] = joined, px[i], BID if side[i] == mbo.SIDE_BID else ASK, k
             filled[o] = 0
-            _change(ladder, book, open_side[o], px[i], joined, width)
-            k = _write(rows, k, ts[i], ADDED, open_side[o], px[i], joined, k, book, width)
-    if unexplained:
-        k = _write(rows, k, ts[n - 1], TRADED, trade_side, trade_px, unexplained, LAST, book, width)
+            k = _write(rows, k, ts[i], ADDED, open_side[o], px[i], joined, k, width)
+        if snapshot:
+            rows[clear].priority = k - 1
+        ends = i == n - 1 or flags[i] & mbo.F_LAST != 0 or ts[i + 1] != ts[i]
+        if ends and (i == n - 1 or action[i + 1] != mbo.FILL):  # a venue may end an event between a trade and its fills
+            _explain(traded, places[:, :listed])
+            for j in range(listed):
+                on, at = places[0, j], places[1, j]
+                if traded[on, at] > 0:
+                    k = _write(rows, k, ts[i], TRADED, on, at, traded[on, at], LAST, width)
+                traded[on, at] = 0
+            listed = 0
+            _by_priority(rows, began, k)
+            began = k
+    _touch(rows[:k], width)
     return rows[:k]
 
 
 @njit(cache=True)
-def _write(rows: np.ndarray, k: Int, ts: Int, kind: Int, side: Int, px: Int, size: Int, priority: Int, book: np.ndarray, width: Int) -> Int:
+def _explain(traded: np.ndarray, places: np.ndarray) -> None:
+    """Take fills of an event for whose price it tells no trade from what it traded at another: some venues tell a sweep at one price."""
+    for side in range(2):
+        more = 0
+        for j in range(places.shape[1]):
+            if places[0, j] == side:
+                more -= min(0, traded[side, places[1, j]])
+                traded[side, places[1, j]] = max(0, traded[side, places[1, j]])
+        for j in range(places.shape[1]):
+            if places[0, j] == side and more > 0:
+                explained = min(more, traded[side, places[1, j]])
+                traded[side, places[1, j]] -= explained
+                more -= explained
+
+
+@njit(cache=True)
+def _by_priority(rows: np.ndarray, began: Int, ended: Int) -> None:
+    """Tell an event's fills of a side by price and time, in the places where it listed fills; who joined in the event comes last."""
+    for r in range(began + 1, ended):
+        at = r
+        while rows[at].kind in (FILLED, TRADED):
+            before = at - 1
+            while before >= began and (rows[before].kind not in (FILLED, TRADED) or rows[before].side != rows[at].side):
+                before -= 1
+            if before < began or not _sooner(rows[at], rows[before], began):
+                break
+            one, other = rows[at], rows[before]
+            one.kind, other.kind = other.kind, one.kind
+            one.px, other.px = other.px, one.px
+            one.size, other.size = other.size, one.size
+            one.priority, other.priority = other.priority, one.priority
+            at = before
+
+
+@njit(cache=True)
+def _sooner(one: Any, other: Any, began: Int) -> bool:
+    """Whether a fill is told before another of its event and side, which is listed before it."""
+    if other.priority != LAST and other.priority >= began:
+        return bool(one.priority == LAST or one.priority < began)
+    if one.priority != LAST and one.priority >= began:
+        return False
+    if one.px != other.px:
+        return bool((one.px > other.px) == (one.side == BID))
+    return bool(one.priority < other.priority)
+
+
+@njit(cache=True)
+def _touch(rows: np.ndarray, width: int) -> None:
+    """Write the best prices after each row."""
+    ladder = np.zeros((2, width), np.int64)
+    book = np.zeros(4, np.int64)  # best bid, best ask, contracts bid, contracts offered
+    book[BID], book[ASK] = -1, width
+    for r in range(len(rows)):
+        row = rows[r]
+        if row.kind == CLEARED:
+            ladder[:] = 0
+            book[:] = 0
+            book[BID], book[ASK] = -1, width
+        elif row.kind != TRADED:
+            _change(ladder, book, np.int64(row.side), np.int64(row.px), np.int64(row.size if row.kind == ADDED else -row.size), width)
+        row.bid, row.ask = book[BID], book[ASK]
+
+
+@njit(cache=True)
+def _write(rows: np.ndarray, k: Int, ts: Int, kind: Int, side: Int, px: Int, size: Int, priority: Int, width: Int) -> Int:
     """Write row k, unless its price is off the ladder; return the number of the next row."""
     if not 0 <= px < width:
         return k
     row = rows[k]
     row.ts, row.kind, row.side, row.px, row.size, row.priority = ts, kind, side, px, size, priority
-    row.bid, row.ask = book[BID], book[ASK]
     return k + 1
 
 

@@ -1,5 +1,6 @@
 """What records do to a queue: each kind of record becomes what happened to a price, and when its order joined."""
 
+from itertools import product
 from types import SimpleNamespace
 
 import numpy as np
@@ -127,3 +128,62 @@ def test_an_order_moved_through_the_market_takes_and_fills_nobody_where_it_stood
     ours = wire.send(10, 1, 99)
     assert wire.run().filled(ours) == 0
     assert not wire.fills
+
+
+def test_an_order_that_joins_after_a_clear_joins_behind_ours_whoever_joined_before_it(hand):
+    """A book emptied with and without a snapshot after it, one whose orders lie off the ladder: nothing hangs on an order elsewhere."""
+    ours = []
+    for restored, other in product(([], [(BUY, 99, 7)], [(BUY, 10_000_000, 7), (BUY, 99, 7)]), (False, True)):
+        stream, flags = hand.quiet_market().clear(100), codes.F_SNAPSHOT
+        for k, (side, px, size) in enumerate(restored):
+            stream.add(100, side, px, size, 500 + k, flags=flags)
+        if other:
+            stream.add(150, SELL, 105, 1, 600)
+        stream.add(160, BUY, 99, 3, 601).trade(200, SELL, 99, *(((500 + len(restored) - 1, 7),) if restored else ()), (601, 2))
+        market = hand.Wire(stream)
+        order = market.send(10, BUY, 99, 1)
+        ours.append(market.run().filled(order))
+    assert ours == [1] * 6
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_tape_is_the_same_in_whatever_order_an_event_lists_its_fills(hand, seed):
+    """Sellers sweep three prices of three orders each; of some trades a contract is hidden."""
+    random = np.random.default_rng(seed)
+    stream, ids = hand.quiet_market(), iter(range(1_000, 10_000))
+    listed, shuffled = [], []
+    for at in range(10, 400, 10):
+        queues = {px: [(next(ids), int(random.integers(1, 5))) for _ in range(3)] for px in (103, 102, 101)}
+        for px, queue in queues.items():
+            for order, size in queue:
+                stream.add(at, BUY, px, size, order)
+        listed += stream.records
+        stream.records = []
+        for px, queue in queues.items():
+            stream._write(at + 5, "T", SELL, px, sum(size for _, size in queue) + int(random.integers(0, 2)), 0, 0)
+            for order, size in queue:
+                stream._write(at + 5, "F", BUY, px, size, order, 0)
+        event, stream.records = stream.records, []
+        fills = [record for record in event if record["action"] == ord("F")]
+        for px, queue in queues.items():
+            for order, size in queue:
+                stream._write(at + 5, "C", BUY, px, size, order, 0)
+        stream.records[-1]["flags"] = codes.F_LAST
+        mixed = iter([fills[k] for k in random.permutation(len(fills))])
+        listed += event + stream.records
+        shuffled.append((len(listed) - len(event) - len(stream.records), [next(mixed) if r["action"] == ord("F") else r for r in event]))
+        stream.records = []
+    other = list(listed)
+    for place, event in shuffled:
+        other[place : place + len(event)] = event
+    assert other != listed
+    one, two = (make_tape(type(stream)(records).frame(), hand.market) for records in (listed, other))
+    assert np.array_equal(one.rows, two.rows)
+    assert {int(kind) for kind in one.rows["kind"]} == {ADDED, FILLED, TRADED}
+
+
+def test_of_an_event_we_get_what_is_left_after_those_before_us_however_it_is_listed(hand):
+    for met in (((1, 5), (200, 2)), ((200, 2), (1, 5))):
+        market = hand.Wire(hand.quiet_market().add(30, BUY, 100, 3, 200).trade(60, SELL, 100, *met))
+        order = market.send(5, BUY, 100, 1)
+        assert market.run().filled(order) == 1
