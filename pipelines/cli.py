@@ -126,7 +126,7 @@ def reconcile(
         done = reconcile_log(load_desk(desk), log, session.date() if session else None, with_limits=with_limits)
         if as_json:
             tables = {"sessions": done.own, "tested": done.fitted, "refused": done.refused}
-            print_json({"fitted": done.best._asdict(), **{name: table.to_dicts() for name, table in tables.items()}})
+            print_json({"fitted": done.best._asdict(), **tables})
             return
         print_table(done.own.drop("own"), "Log and replay under the desk's own setting")
         for day, refusal, orders in done.refused.iter_rows():
@@ -160,7 +160,7 @@ def lab(
         with bars("sessions") as told:
             page, best = run_lab(load_desk(desk), day, trials=count, workers=workers, told=told)
     if as_json:
-        print_json({"page": page, "best": best.to_dicts()})
+        print_json({"page": page, "best": best})
     else:
         typer.echo(page)
     if show:
@@ -218,7 +218,9 @@ def record(
 def sql(
     query: Annotated[str | None, typer.Argument(help="A SELECT on the warehouse.")] = None,
     list_: Annotated[bool, typer.Option("--list", help="Every table and what it is, instead of a query.")] = False,
-    format: Annotated[Format, typer.Option(help="How to print the result; parquet goes to standard output as bytes.")] = Format.table,
+    format: Annotated[
+        Format | None, typer.Option(help="How to print the result; left out: a table, in a pipe csv. parquet goes out as bytes.")
+    ] = None,
     desk: DeskOption = DEFAULT_DESK,
 ) -> None:
     """Ask the warehouse; docs/questions.md has thirty questions to begin with."""
@@ -231,7 +233,7 @@ def sql(
 
     with _one_sentence():
         asked = load_desk(desk)
-        write_frame(tables(asked) if query is None else ask(asked, query), format.value)
+        write_frame(tables(asked) if query is None else ask(asked, query), format and format.value)
 
 
 @app.command()

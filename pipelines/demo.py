@@ -17,7 +17,7 @@ def demo(desk_file: Path, *, as_json: bool = False) -> None:
         run_desk(desk_file.resolve(), shown)
     weeks = weekly_table(read_desk(desk).reports, sessions_a_year(desk))
     if as_json:
-        print_json({"report": desk.reports / "index.html", "warehouse": desk.warehouse, "weeks": weeks.to_dicts()})
+        print_json({"report": desk.reports / "index.html", "warehouse": desk.warehouse, "weeks": weeks})
         return
     print_table(weeks, title=f"{desk.name}: {desk.traded} on {desk.provenance}, net of fees")
     print(f"report     {desk.reports / 'index.html'}")

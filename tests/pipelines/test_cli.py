@@ -77,6 +77,13 @@ def test_sql_prints_what_was_asked_for(published: Path) -> None:
     assert "letter" in run("sql", query, "--desk", str(published))[1]
 
 
+def test_json_of_sql_is_json(published: Path) -> None:
+    query = "select 'nan'::double as x, ['infinity'::double] as y, sum(2::integer) as s, 1.5::decimal(9, 2) as d"
+    code, out, _ = run("sql", query, "--format", "json", "--desk", str(published))
+    assert code == 0
+    assert json.loads(out, parse_constant=pytest.fail) == [{"x": None, "y": [None], "s": 2, "d": 1.5}]
+
+
 def test_a_query_cannot_change_the_warehouse(published: Path) -> None:
     code, _, err = run("sql", "drop table daily_pnl", "--desk", str(published))
     assert code == 1
