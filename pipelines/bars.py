@@ -12,8 +12,13 @@ Counts = Mapping[str, tuple[int, int]]
 
 
 @contextmanager
-def bars(unit: str) -> Iterator[Callable[[Counts], None]]:
-    """A bar for each part that is told of; `unit` is what a log file's line calls those that are done."""
+def bars(unit: str, **others: str) -> Iterator[Callable[[Counts], None]]:
+    """A bar for each part that is told of.
+
+    Args:
+        unit: what a log file's line calls those that are done.
+        others: the same of single parts, by their name.
+    """
     columns = (TextColumn("{task.description:<9}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     tasks: dict[str, TaskID] = {}
     said: set[str] = set()
@@ -26,6 +31,21 @@ def bars(unit: str) -> Iterator[Callable[[Counts], None]]:
                 shown.update(tasks[part], completed=done)
                 if shown.disable and done == planned and part not in said:
                     said.add(part)
-                    print(f"{part:<9} {done}/{planned} {unit}", file=sys.stderr)
+                    print(f"{part:<9} {done}/{planned} {others.get(part, unit)}", file=sys.stderr)
 
         yield tell
+
+
+@contextmanager
+def doing(what: str) -> Iterator[Callable[[str], None]]:
+    """Say what is being done, where it takes a while and its length is not known; what is yielded says what comes next.
+
+    On a terminal one line with a sign that moves, gone at the end; in a log file a line for each thing.
+    """
+    console = Console(stderr=True)
+    if not sys.stderr.isatty():
+        print(what, file=sys.stderr)
+        yield lambda following: print(following, file=sys.stderr)
+        return
+    with console.status(what) as shown:
+        yield shown.update

@@ -46,9 +46,11 @@ class Search(StrEnum):
 @app.command()
 def demo(desk: DeskOption = DEFAULT_DESK, as_json: JsonOption = False) -> None:
     """Run the desk from ticks to reports; go on from where an earlier run stopped."""
-    from pipelines.demo import demo as run
+    from pipelines.bars import doing
 
     with _one_sentence():
+        with doing("starting"):
+            from pipelines.demo import demo as run
         run(desk, as_json=as_json)
 
 

@@ -13,7 +13,7 @@ from pipelines.run import run_desk
 def demo(desk_file: Path, *, as_json: bool = False) -> None:
     """Run the desk with its bars on standard error, print the table of the weeks and where the results are."""
     desk = load_desk(desk_file)
-    with bars("partitions") as shown:
+    with bars("partitions", kernels="halves compiled or loaded", publish="tables and pages") as shown:
         run_desk(desk_file.resolve(), shown)
     weeks = weekly_table(read_desk(desk).reports, sessions_a_year(desk))
     if as_json:

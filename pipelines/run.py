@@ -7,6 +7,7 @@ moment costs the partitions in flight.
 """
 
 import os
+import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from pipelines.definitions import build_definitions
 from pipelines.instance import open_instance
 from pipelines.jobs import SCORED, TRADED, TRAINED, market_keys, recorded_keys
 from pipelines.kernels import HALVES
+from pipelines.warehouse import published_keys
 
 _ONE_THREAD: Final = ("POLARS_MAX_THREADS", "NUMBA_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 """Caps of a worker's libraries: the workers are the parallelism, threads inside them only compete."""
@@ -51,7 +53,7 @@ class Task:
 
 
 Progress = dict[str, tuple[int, int]]
-"""Floor to (partitions published, partitions planned)."""
+"""Part of the run, most of them floors, to (how many of it are done, how many are planned)."""
 
 
 def plan(desk: Desk) -> list[Task]:
@@ -102,7 +104,14 @@ def run_desk(desk_file: Path, on_progress: Callable[[Progress], None]) -> None:
         instance.all_asset_keys()  # creates the stores before two workers try to at once
         todo = _missing(instance, tasks)
         publish = Task("publish", "", (), tuple(todo))
-        _side_by_side(desk_file, desk, {**todo, publish: ()}, lambda: on_progress(_progress(instance, tasks)))
+        began, last = time.time(), [*published_keys(), dg.AssetKey("desk_report")]
+
+        def beat(compiled: Progress) -> None:
+            made = _progress(instance, tasks)
+            waits = any(done < planned for done, planned in made.values())
+            on_progress({**compiled, **made, "publish": (0 if waits else _materialised(instance, last, began), len(last))})
+
+        _side_by_side(desk_file, desk, {**todo, publish: ()}, beat)
 
 
 def _missing(instance: dg.DagsterInstance, tasks: Sequence[Task]) -> dict[Task, tuple[dg.AssetKey, ...]]:
@@ -121,6 +130,12 @@ def _progress(instance: dg.DagsterInstance, tasks: Sequence[Task]) -> Progress:
             count[0] += task.partition in done[asset]
             count[1] += 1
     return {floor: (published, planned) for floor, (published, planned) in counts.items()}
+
+
+def _materialised(instance: dg.DagsterInstance, keys: Sequence[dg.AssetKey], since: float) -> int:
+    """How many of the assets have been materialised since a time (seconds)."""
+    latest = instance.get_latest_materialization_events(keys)
+    return sum(event is not None and event.timestamp >= since for event in latest.values())
 
 
 def _done(instance: dg.DagsterInstance, tasks: Sequence[Task]) -> dict[dg.AssetKey, set[str]]:
@@ -151,19 +166,22 @@ FLOOR_OF: Final = {
 """Which bar of the progress display an asset moves."""
 
 
-def _side_by_side(desk_file: Path, desk: Desk, todo: Mapping[Task, tuple[dg.AssetKey, ...]], beat: Callable[[], None]) -> None:
-    """Run the tasks, each as soon as those that it needs have succeeded, in the plan's order among the ready."""
+def _side_by_side(desk_file: Path, desk: Desk, todo: Mapping[Task, tuple[dg.AssetKey, ...]], beat: Callable[[Progress], None]) -> None:
+    """Run the tasks, each as soon as those that it needs have succeeded, in the plan's order among the ready.
+
+    `beat` hears about once a second how far the kernels are.
+    """
     for variable in _ONE_THREAD:
         os.environ.setdefault(variable, "1")
-    beat()
     waiting, open_tasks = list(todo), set(todo)
     running: dict[Future[str | None], Task] = {}
     workers = min(desk.workers, len(todo))
     # spawn, because polars and numba hold threads that a fork would lose
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_end_with_parent) as pool:
-        for half in HALVES if len(todo) > 1 else ():  # publishing needs none
-            pool.submit(half, desk)  # what it fails at, the task that needs it fails at too, and says so
+        # Publishing needs none; and what compiling fails at, the task that needs it fails at too, and says so.
+        halves = [pool.submit(half, desk) for half in HALVES] if len(todo) > 1 else []
         while open_tasks:
+            beat({"kernels": (sum(half.done() for half in halves), len(halves))} if halves else {})
             ready = [task for task in waiting if open_tasks.isdisjoint(task.needs)][: workers - len(running)]
             for task in ready:
                 waiting.remove(task)
@@ -175,7 +193,7 @@ def _side_by_side(desk_file: Path, desk: Desk, todo: Mapping[Task, tuple[dg.Asse
                 if fault:
                     raise RunError(f"{task.job} {task.partition}: {fault}")
                 open_tasks.remove(task)
-            beat()
+        beat({})
 
 
 def _end_with_parent() -> None:

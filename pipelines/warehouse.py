@@ -96,6 +96,11 @@ def build(desk: Desk, project: Project) -> Built:
     return built
 
 
+def published_keys() -> list[dg.AssetKey]:
+    """Keys of the warehouse and of every SQL model in it."""
+    return [*(_key(model) for model in load(sources()).models.values()), dg.AssetKey("warehouse")]
+
+
 def warehouse_assets(desk: Desk) -> dg.AssetsDefinition:
     """The warehouse and every SQL model in it: one step, an asset each, `.yml` tests as checks."""
     project = load(sources())

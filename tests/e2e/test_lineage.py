@@ -25,7 +25,7 @@ from pipelines.jobs import market_keys
 from pipelines.lab import run_lab
 from pipelines.layers import LAYERS
 from pipelines.query import query
-from pipelines.run import RunError, run_desk
+from pipelines.run import FLOORS, Progress, RunError, run_desk
 
 MakeDesk = Callable[..., Path]
 
@@ -34,10 +34,16 @@ TRADED_TABLES = ("predictions", "orders", "fills", "equity", "performance_report
 
 
 @pytest.fixture(scope="module")
-def desk_file(make_desk: MakeDesk, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def told() -> list[Progress]:
+    """What the first run says of its progress, as `desk_file` hears it."""
+    return []
+
+
+@pytest.fixture(scope="module")
+def desk_file(make_desk: MakeDesk, tmp_path_factory: pytest.TempPathFactory, told: list[Progress]) -> Path:
     """Desk file of a small desk that has been run from ticks to reports."""
     path = make_desk(tmp_path_factory.mktemp("desk"))
-    run_desk(path, lambda _: None)
+    run_desk(path, told.append)
     return path
 
 
@@ -113,6 +119,19 @@ def test_every_asset_tells_its_rows_and_shows_something_worth_looking_at(desk: D
             if asset in LAYERS:
                 published = Lake(desk.lake).read(asset, **{"market": desk.traded, LAYERS[asset].key: partition})
                 assert told["dagster/row_count"].value == published.height, asset
+
+
+def test_a_run_tells_of_every_part_from_nothing_to_the_end(desk_file: Path, told: list[Progress]) -> None:
+    parts = list(told[-1])
+    assert [part for part in parts if part != "kernels"] == [*FLOORS, "publish"]
+    for part in parts:
+        counts = [moment[part] for moment in told if part in moment]
+        assert counts[0][0] == 0, part
+        assert counts == sorted(counts), f"{part} never goes back, nor does what is planned of it change"
+        assert counts[-1][0] == counts[-1][1] > 0, part
+    compiled = [moment["kernels"] for moment in told if "kernels" in moment]
+    assert compiled[0] == (0, 2)
+    assert compiled[-1] == (2, 2)
 
 
 def test_a_second_run_makes_nothing_and_changes_nothing(desk_file: Path, desk: Desk) -> None:
