@@ -27,6 +27,9 @@ from assets.desk import UserError
 _ROW_GROUP: Final = 262_144
 """Rows a group: fixed, because the default follows the number of threads and bytes must not."""
 
+_FROM: Final = "_from"
+"""Column of the file that a row was read from, while it is read."""
+
 _SAMPLE: Final = 5
 """Failing rows quoted in a message; the whole list of a bad ten-million-row table helps nobody."""
 
@@ -122,9 +125,9 @@ class Lake:
         if not path.is_file():
             raise LakeError(f"{where} is not in the lake at {self.root}: materialise it first")
         try:
-            return pl.read_parquet(path, columns=columns, hive_partitioning=False)
+            return pl.read_parquet(path, columns=columns, hive_partitioning=False, glob=False)
         except pl.exceptions.ColumnNotFoundError:
-            missing = set(columns or ()) - set(pl.read_parquet_schema(path))
+            missing = set(columns or ()) - set(pq.read_schema(path).names)
             raise LakeError(f"{where} has no column {min(missing)}: it was made with other settings; materialise it anew") from None
         except (pl.exceptions.PolarsError, OSError) as error:
             raise LakeError(f"{where} cannot be read ({path}: {error}): delete the file and materialise it again") from error
@@ -138,7 +141,10 @@ class Lake:
         where: list[dict[str, Any]] = [{"market": market, key: date} for date in dates]
         paths = [self.path(table, **keys) for keys in where]
         try:
-            return pl.read_parquet(paths, hive_partitioning=True, hive_schema={"market": pl.String, key: pl.Date}).drop("market")
+            # Not by the folders' names: those above the lake may be called a=b, too.
+            read = pl.read_parquet(paths, hive_partitioning=False, glob=False, include_file_paths=_FROM)
+            dated = dict(zip(map(str, paths), dates, strict=True))
+            return read.with_columns(pl.col(_FROM).replace_strict(dated, return_dtype=pl.Date).alias(key)).drop(_FROM)
         except (pl.exceptions.PolarsError, OSError):
             # The scan does not say which file is at fault; read by itself, it does.
             for keys in where:

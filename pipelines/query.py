@@ -86,7 +86,8 @@ def _lock(con: duckdb.DuckDBPyConnection, desk: Desk) -> None:
     """DuckDB's own locks: the folders of the desk's results and nothing else, for as long as the database is open."""
     [locked] = con.sql("SELECT current_setting('lock_configuration')").fetchall()[0]
     if not locked:  # within one process, connections to one file share their settings
-        folders = ", ".join(text(str(folder.absolute())) for folder in (desk.home / "published", desk.lake))
+        allowed = [desk.home / "published", desk.lake]
+        folders = ", ".join(text(told) for folder in allowed for told in (str(folder.absolute()), as_pattern(folder)))
         con.execute(f"SET allowed_directories = [{folders}]")
         con.execute("SET enable_external_access = false")
         con.execute("SET lock_configuration = true")
@@ -119,6 +120,11 @@ def tables(desk: Desk) -> pl.DataFrame:
         ORDER BY starts_with(table_name, 'stg_'), table_name
         """,
     )
+
+
+def as_pattern(path: Path) -> str:
+    """A path as a pattern of DuckDB's that stands for this path alone, whatever signs are in its name."""
+    return re.sub(r"([*?\[])", r"[\1]", str(path.absolute()))
 
 
 def text(value: str) -> str:

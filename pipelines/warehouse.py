@@ -25,7 +25,7 @@ from assets.lake import Lake
 from assets.reports.statistics import sessions_a_year
 from assets.shell import OWNERS, TOLD_ROWS, markdown, told
 from pipelines.layers import LAYERS, LINE, Layer
-from pipelines.query import CONFIG, WarehouseError, layout, text
+from pipelines.query import CONFIG, WarehouseError, as_pattern, layout, text
 from pipelines.sql_models import Columns, Model, Project, TestResult, load, quoted, run_tests
 
 MARKETS: Final[Mapping[str, tuple[str, str]]] = {
@@ -47,6 +47,7 @@ _READABLE_FROM: Final = "v1.5.0"
 """Oldest DuckDB that can open the file: the shell that most people have is of the line before ours."""
 
 _FILE_LINE: Final = "file_row_number"
+_FILE: Final = "_file"
 """DuckDB's name for the place of a row within its Parquet file."""
 
 _KEPT: Final = 2
@@ -175,14 +176,17 @@ def _layer_statement(layer: Layer, snapshot: Path) -> str:
     if not any((snapshot / layer.table).glob("*/*/part-0.parquet")):
         return f"CREATE TABLE {layer.table} ({', '.join(f'{quoted(name)} {kind}' for name, kind in columns.items())})"
     # Partitions may differ: a vendor's schemas have different columns, a newer feature table has more indicators.
-    files = f"{text(str(snapshot / layer.table))} || '/*/*/part-0.parquet'"
-    keys = f"{{'market': VARCHAR, '{layer.key}': DATE}}"
-    scan = f"read_parquet({files}, hive_partitioning = true, hive_types = {keys}, union_by_name = true, file_row_number = true)"
+    files = text(f"{as_pattern(snapshot)}/{layer.table}/*/*/part-0.parquet")
+    # The keys are read from the file's own name: DuckDB would take every folder above that is called a=b for a column, too.
+    options = f"hive_partitioning = false, union_by_name = true, file_row_number = true, filename = '{_FILE}'"
+    scan = f"read_parquet({files}, {options})"
+    parts = text(f"/market=([^/]*)/{layer.key}=([^/]*)/part-0[.]parquet$")
+    keys = {name: f"regexp_extract({_FILE}, {parts}, {place})" for place, name in enumerate(("market", layer.key), 1)}
     with duckdb.connect(config=CONFIG) as con:
         found = con.sql(f"FROM {scan}").columns
-    stored = {name: quoted(name) if name in found else "NULL" for name in columns}
+    stored = {name: quoted(name) if name in found else "NULL" for name in columns} | keys
     promised = [f"CAST({stored[name]} AS {kind}) AS {quoted(name)}" for name, kind in columns.items() if name != LINE]
-    others = [quoted(name) for name in found if name not in columns and name != _FILE_LINE]
+    others = [quoted(name) for name in found if name not in (*columns, _FILE_LINE, _FILE)]
     selected = ", ".join([*promised, *others, f"{_FILE_LINE} AS {LINE}"])
     return f"CREATE {'VIEW' if layer.big else 'TABLE'} {layer.table} AS SELECT {selected} FROM {scan}"
 

@@ -10,6 +10,9 @@ import pytest
 from assets.books.schema import Trades
 from assets.lake import Lake, LakeError
 
+ODD_NAMES = ["x[1]", "*", "a?b", "{a,b}", "run=3", "market=Q", "50%", "it's", "two words", "~", "ä"]
+"""Names of folders with signs that mean something else elsewhere."""
+
 KEYS = {"market": "FLW", "session": "2026-09-01"}
 
 
@@ -31,6 +34,21 @@ def test_what_is_written_is_read_back(lake: Lake) -> None:
     assert lake.read("trades", **KEYS).equals(trades())
     assert lake.read("trades", columns=["price"], **KEYS).columns == ["price"]
     assert lake.partitions("trades") == [KEYS]
+
+
+@pytest.mark.parametrize("name", ODD_NAMES)
+def test_a_folders_name_is_a_name_and_no_pattern(tmp_path: Path, name: str) -> None:
+    lake = Lake(tmp_path / name)
+    for day in ("2026-09-01", "2026-09-02"):
+        lake.write("trades", trades(), Trades, market="FLW", session=day)
+    assert lake.read("trades", **KEYS).equals(trades())
+    assert lake.partitions("trades") == [KEYS, KEYS | {"session": "2026-09-02"}]
+    days = [dt.date(2026, 9, 2), dt.date(2026, 9, 1)]
+    read = lake.read_dates("trades", days, market="FLW", key="session")
+    assert read.columns == [*trades().columns, "session"]
+    assert read["session"].to_list() == [day for day in days for _ in range(2)]
+    with pytest.raises(LakeError, match="has no column odd"):
+        lake.read("trades", columns=["odd"], **KEYS)
 
 
 def test_the_same_frame_gives_the_same_bytes(lake: Lake) -> None:

@@ -6,6 +6,7 @@ capture time of its last whole record; its pieces are then joined to one file of
 
 import datetime as dt
 import errno
+import glob
 import logging
 import os
 import re
@@ -164,7 +165,7 @@ class HistoricalApi:
             raise TicksError(_no_room(request, path, error.strerror)) from error
         attempt = 0
         while attempt < _TRIES:
-            parts = sorted(path.parent.glob(f".{path.name}.part-*"))
+            parts = sorted(path.parent.glob(f".{glob.escape(path.name)}.part-*"))
             start = _last_capture(parts[-1]) if parts else request.start
             piece = path.with_name(f".{path.name}.part-{len(parts):03d}")
             fault = _fault(partial(client.timeseries.get_range, **request.parameters(start), path=piece))

@@ -68,6 +68,23 @@ def test_partition_keys_are_columns_and_line_is_the_row_of_its_partition(desk: D
     assert rows == [("FLW", MONDAY, 0), ("FLW", MONDAY, 1), ("FLW", TUESDAY, 0), ("LDR", MONDAY, 0), ("LDR", MONDAY, 1)]
 
 
+def test_the_signs_in_a_homes_name_change_no_table(tmp_path: Path) -> None:
+    """Brackets, stars and braces are no patterns, a=b above the lake is no column, quotes and per cent are a name's."""
+    plain = load_desk(DESK_FILE).model_copy(update={"home": tmp_path / "plain"})
+    odd = plain.model_copy(update={"home": tmp_path / "x[1] {a,b}" / "run=3" / "market=Q" / "session=2020-01-01" / "50% of *'s ~ä"})
+    shown = []
+    for desk in (plain, odd):
+        for table in LAYERS:
+            put(desk, table, 2)
+        build(desk, PROJECT)
+        with open_warehouse(desk) as con:
+            names = sorted(row[0] for row in con.sql("SHOW TABLES").fetchall())
+            shown.append({name: con.sql(f"FROM {name}").pl() for name in names if name != "markets"})
+    assert shown[0].keys() == shown[1].keys()
+    for name, table in shown[0].items():
+        polars.testing.assert_frame_equal(table, shown[1][name], check_row_order=False)
+
+
 def test_partitions_of_different_columns_meet_by_name(desk: Desk) -> None:
     lake, layer = Lake(desk.lake), LAYERS["raw_ticks"]
     mbo = plausible(layer.contract, 1, order_id=[77])
