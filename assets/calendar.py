@@ -82,6 +82,10 @@ class Calendar:
         """The key of every period that a model can be trained for."""
         return _dates(self.period_partitions)
 
+    def scored_periods(self) -> list[dt.date]:
+        """The key of every period that has sessions to be scored on."""
+        return _dates(self.scored_partitions)
+
     def period_of(self, session: dt.date) -> dt.date:
         """The period that a session belongs to."""
         return session if self._desk.retrain == "daily" else session - dt.timedelta(days=session.weekday())

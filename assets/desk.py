@@ -9,11 +9,11 @@ import datetime as dt
 import os
 import re
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from decimal import Decimal
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeVar
 from zoneinfo import available_timezones
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -71,8 +71,19 @@ def read_text(path: Path) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
+class UndeclaredKeyError(LookupError):
+    """A key that an asset reads without having declared it in assets/lineage.py: a fault of the code, not of the user."""
+
+
 class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            if name in type(self).model_fields:
+                raise UndeclaredKeyError(f"{type(self).__name__}.{name} is read by an asset that does not declare it in assets/lineage.py")
+            return super().__getattr__(name)
 
 
 class Fees(_Part):
@@ -445,6 +456,44 @@ class Desk(_Part):
     def provenance(self) -> str:
         """What every report says its prices came from."""
         return "simulated exchange" if self.source.kind == "simulated" else "recorded market data"
+
+
+P = TypeVar("P", bound=_Part)
+
+
+def leaves(part: _Part, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Every key of a desk, dotted as in `markets.FLW.tick_size`, with its value."""
+    for name, value in part:
+        where = f"{path}{name}"
+        if isinstance(value, _Part):
+            yield from leaves(value, f"{where}.")
+        elif _holds_parts(value):
+            for key, inner in value.items():
+                yield from leaves(inner, f"{where}.{key}.")
+        else:
+            yield where, value
+
+
+def narrowed(part: P, keep: Callable[[str], bool], path: str = "") -> P:
+    """A copy that has the keys which `keep` says yes to, and no other: reading one of those raises UndeclaredKeyError."""
+    kept: dict[str, Any] = {}
+    for name, value in part:
+        where = f"{path}{name}"
+        if isinstance(value, _Part):
+            kept[name] = narrowed(value, keep, f"{where}.")
+        elif _holds_parts(value):
+            entries = {key: narrowed(inner, keep, f"{where}.{key}.") for key, inner in value.items()}
+            if any(entry.__dict__ for entry in entries.values()):
+                kept[name] = entries
+        elif keep(where):
+            kept[name] = value
+    copy = part.model_copy()
+    object.__setattr__(copy, "__dict__", kept)
+    return copy
+
+
+def _holds_parts(value: Any) -> bool:
+    return isinstance(value, dict) and any(isinstance(inner, _Part) for inner in value.values())
 
 
 def load_desk(path: Path | str) -> Desk:

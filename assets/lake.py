@@ -3,18 +3,19 @@
 `<root>/<table>/market=FLW/session=2026-09-01/part-0.parquet`. A partition is written to a temporary
 file in its own folder and renamed, so a reader sees the old one, the new one or none, never a part
 of one. The pandera contract is checked before the rename: a bad partition never becomes visible.
-The same frame gives the same bytes.
+The same frame gives the same bytes. A file says in its metadata what it was made from, where the lake was opened
+with a ledger (assets/provenance.py), and what does not match the ledger is not read.
 """
 
 import datetime as dt
 import hashlib
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import pandera.errors
 import pandera.polars as pa
@@ -49,12 +50,42 @@ class Written:
 
 Key = dt.date | str
 
+_MADE_FROM: Final = "tickline"
+"""Name of the entry in a file's metadata that says what the file was made from."""
+
+
+class Ledger(Protocol):
+    """Knows what each partition is to be made from."""
+
+    def written(self, table: str, keys: Mapping[str, Key]) -> str:
+        """What a file that is written now says of itself."""
+        ...
+
+    def asked(self, lake: "Lake", table: str) -> list[dict[str, str]]:
+        """Keys of the published partitions that are what is asked for."""
+        ...
+
+    def admit(self, lake: "Lake", table: str, keys: Mapping[str, Key]) -> None:
+        """Refuse a published partition that is not to be read.
+
+        Raises:
+            LakeError: it was made from something else than is asked for now; the message says from what, and how it is made anew.
+        """
+        ...
+
+
+def remedy(table: str, keys: Mapping[str, Key]) -> str:
+    """The command that makes a partition."""
+    *_, (name, value) = keys.items()
+    return f"`tickline make {table} --{name} {value}` makes it, `tickline demo` everything"
+
 
 class Lake:
     """Tables of Parquet partitions under one folder."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, ledger: Ledger | None = None) -> None:
         self.root = root
+        self.ledger = ledger
 
     def path(self, table: str, **keys: Key) -> Path:
         """File of one partition, whether or not it exists; keys in the order market, then session or period."""
@@ -73,8 +104,11 @@ class Lake:
         where = _describe(table, keys)
         check(frame, contract, where)
         frame = _ordered(frame, contract)
+        about = self._about(table, keys)
         with self._publishing(where, self.path(table, **keys)) as temporary:
-            frame.write_parquet(temporary, compression="zstd", compression_level=1, row_group_size=_ROW_GROUP, statistics=True)
+            frame.write_parquet(
+                temporary, compression="zstd", compression_level=1, row_group_size=_ROW_GROUP, statistics=True, metadata=about
+            )
         path = self.path(table, **keys)
         return Written(path, frame.height, _sha256(path))
 
@@ -89,16 +123,38 @@ class Lake:
         Raises:
             LakeError: a frame breaks the contract, or the disk refuses the write; what was published before stays.
         """
-        where, rows = _describe(table, keys), 0
+        where, about, rows = _describe(table, keys), self._about(table, keys), 0
         with self._publishing(where, self.path(table, **keys)) as temporary, ExitStack() as opened:
             writer = None
             for group in _ahead(_checked(part, contract, where) for part in _row_groups(frames)):
                 if writer is None:
                     writer = opened.enter_context(_parquet_writer(temporary, group.schema))
+                    writer.add_key_value_metadata(about)
                 writer.write_table(group, row_group_size=_ROW_GROUP)
                 rows += group.num_rows
         path = self.path(table, **keys)
         return Written(path, rows, _sha256(path))
+
+    def metadata(self, table: str, **keys: Key) -> str | None:
+        """What a published file says it was made from; None where it does not say.
+
+        Raises:
+            FileNotFoundError: it has not been published.
+            LakeError: the file is damaged.
+        """
+        path = self.path(table, **keys)
+        if not path.is_file():
+            raise FileNotFoundError(path)
+        try:
+            return pl.read_parquet_metadata(path).get(_MADE_FROM)
+        except (pl.exceptions.PolarsError, OSError) as error:
+            raise self._unreadable(table, keys, error) from error
+
+    def _about(self, table: str, keys: Mapping[str, Key]) -> dict[str, str]:
+        return {_MADE_FROM: self.ledger.written(table, keys)} if self.ledger else {}
+
+    def _unreadable(self, table: str, keys: Mapping[str, Key], error: Exception) -> LakeError:
+        return LakeError(f"{_describe(table, keys)} cannot be read ({self.path(table, **keys)}: {error}): {remedy(table, keys)}")
 
     @contextmanager
     def _publishing(self, where: str, path: Path) -> Iterator[Path]:
@@ -123,14 +179,16 @@ class Lake:
         """
         path, where = self.path(table, **keys), _describe(table, keys)
         if not path.is_file():
-            raise LakeError(f"{where} is not in the lake at {self.root}: materialise it first")
+            raise LakeError(f"{where} is not in the lake at {self.root}: {remedy(table, keys)}")
+        if self.ledger:
+            self.ledger.admit(self, table, keys)
         try:
             return pl.read_parquet(path, columns=columns, hive_partitioning=False, glob=False)
         except pl.exceptions.ColumnNotFoundError:
             missing = set(columns or ()) - set(pq.read_schema(path).names)
-            raise LakeError(f"{where} has no column {min(missing)}: it was made with other settings; materialise it anew") from None
+            raise LakeError(f"{where} has no column {min(missing)}: it was made with other settings; {remedy(table, keys)}") from None
         except (pl.exceptions.PolarsError, OSError) as error:
-            raise LakeError(f"{where} cannot be read ({path}: {error}): delete the file and materialise it again") from error
+            raise self._unreadable(table, keys, error) from error
 
     def read_dates(self, table: str, dates: Sequence[dt.date], *, market: str, key: str) -> pl.DataFrame:
         """Several partitions of a market below one another, each with its date in the column `key`, in one scan: a third of the time.
@@ -139,6 +197,9 @@ class Lake:
             LakeError: as `read` says of the partition at fault.
         """
         where: list[dict[str, Any]] = [{"market": market, key: date} for date in dates]
+        if self.ledger:
+            for keys in where:
+                self.ledger.admit(self, table, keys)
         paths = [self.path(table, **keys) for keys in where]
         try:
             # Not by the folders' names: those above the lake may be called a=b, too.
@@ -150,6 +211,10 @@ class Lake:
             for keys in where:
                 self.read(table, **keys)
             raise
+
+    def current(self, table: str) -> list[dict[str, str]]:
+        """Keys of the published partitions that may be read, sorted: without a ledger, all."""
+        return self.ledger.asked(self, table) if self.ledger else self.partitions(table)
 
     def partitions(self, table: str) -> list[dict[str, str]]:
         """Keys of every published partition of a table, sorted."""
@@ -217,7 +282,7 @@ def _is_steady(field: pyarrow.Field) -> bool:
     return pyarrow.types.is_integer(field.type) and field.type.bit_width > 16 and not is_price
 
 
-def _describe(table: str, keys: dict[str, Key]) -> str:
+def _describe(table: str, keys: Mapping[str, Key]) -> str:
     return " ".join([table, *(str(value) for value in keys.values())])
 
 

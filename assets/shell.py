@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import dagster as dg
 import pandera.polars as pa
@@ -11,8 +11,74 @@ import polars as pl
 from assets.calendar import Calendar
 from assets.desk import Desk, UserError
 from assets.lake import Lake, LakeError, check
+from assets.lineage import RECIPES, Input, Partitions
+from assets.provenance import AssetLedger, code_version, seen_by
 
 OWNERS: Final = ["team:desk"]
+
+
+class Shell:
+    """What an asset is given by its recipe in lineage.py, and nothing else: of the desk its keys, of the lake its inputs.
+
+    Attributes:
+        desk: with the keys that the asset may read.
+        calendar: of that desk.
+        lake: reads what the asset is made from, where it is what the desk asks for, and stamps what the asset writes.
+    """
+
+    def __init__(self, desk: Desk, asset: str, market: str | None = None) -> None:
+        self._whole, self._market, self._recipe = desk, market or desk.traded, RECIPES[asset]
+        self._ledger = AssetLedger(desk, self._market, asset)
+        self.desk = seen_by(desk, asset, self._market)
+        self.calendar, self.lake = Calendar(self.desk), Lake(desk.lake, self._ledger)
+
+    def asset(
+        self, *, description: str, kinds: set[str]
+    ) -> Callable[[Callable[[dg.AssetExecutionContext], dg.MaterializeResult]], dg.AssetsDefinition]:
+        """Decorator of the function that makes a partition: key, group, partitions, dependencies and versions come from the recipe."""
+        recipe, market = self._recipe, self._market
+
+        def define(make: Callable[[dg.AssetExecutionContext], dg.MaterializeResult]) -> dg.AssetsDefinition:
+            @dg.asset(
+                key=[market, recipe.asset],
+                group_name=recipe.layer,
+                description=description,
+                kinds=kinds,
+                owners=OWNERS,
+                tags={"market": market, "layer": recipe.layer},
+                code_version=code_version(self._whole, recipe.asset, market),
+                partitions_def=partitions_of(Calendar(self._whole), recipe.partitions),
+                deps=[dep for given in recipe.inputs for dep in self._deps(given)],
+            )
+            def asset(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+                with told():
+                    stamp = self._ledger.begin(context.partition_key)
+                return make(context)._replace(data_version=dg.DataVersion(stamp.fingerprint))
+
+            return asset
+
+        return define
+
+    def _deps(self, given: Input) -> list[dg.AssetDep]:
+        calendar = Calendar(self._whole)
+        mapping = {
+            "same": None,
+            "period": dg.TimeWindowPartitionMapping(),
+            "training": calendar.training_mapping,
+            "scoring": calendar.scoring_mapping,
+        }[given.window]
+        markets = {"own": (self._market,), "every": self._whole.all_markets, "leaders": self._whole.leaders}[given.markets]
+        return [dg.AssetDep(dg.AssetKey([market, given.asset]), partition_mapping=mapping) for market in markets]
+
+
+def partitions_of(calendar: Calendar, partitions: Partitions) -> dg.TimeWindowPartitionsDefinition:
+    """Dagster's partitions of an asset."""
+    return {
+        "session": lambda: calendar.session_partitions,
+        "traded": lambda: calendar.traded_partitions,
+        "period": lambda: calendar.period_partitions,
+        "scored": lambda: calendar.scored_partitions,
+    }[partitions]()
 
 
 @contextmanager
@@ -29,9 +95,6 @@ TOLD_ROWS: Final = 40
 
 COLUMN_LINEAGE: Final = "dagster/column_lineage"
 """The UI looks for it at a materialisation; it is declared with the definition, and `result` hands it on."""
-
-Partitions: TypeAlias = Literal["session", "traded", "period", "scored"]
-"""Whose keys an asset has: every session, the traded ones, every period, those that have sessions to be scored on."""
 
 Figure: TypeAlias = float | str | dg.MetadataValue[Any] | None
 
@@ -115,17 +178,9 @@ def rule_check(
         blocking: whether what comes after in the same run is held back.
         severity: of a failure.
     """
-    calendar = Calendar(desk)
-    days = {
-        "session": calendar.session_partitions,
-        "traded": calendar.traded_partitions,
-        "period": calendar.period_partitions,
-        "scored": calendar.scored_partitions,
-    }
+    days = partitions_of(Calendar(desk), partitions)
 
-    @dg.asset_check(
-        asset=dg.AssetKey([market, asset]), name=name, description=description, partitions_def=days[partitions], blocking=blocking
-    )
+    @dg.asset_check(asset=dg.AssetKey([market, asset]), name=name, description=description, partitions_def=days, blocking=blocking)
     def held(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
         try:
             found = faults(Lake(desk.lake), {"market": market, _key(partitions): context.partition_key})

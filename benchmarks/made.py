@@ -39,6 +39,7 @@ from assets.fills.truth.shadow import MODELS, fit_exponent
 from assets.fills.tune import Search, policy_of
 from assets.fills.what_if import LATENCIES
 from assets.lake import Lake
+from assets.provenance import open_lake
 from assets.reports.session import SessionTables
 from pipelines.layers import LAYERS
 
@@ -115,7 +116,8 @@ def put(desk: Desk, table: str, rows: int = 3, *, market: str | None = None, key
     """Publish one partition of a table, `plausible` but for the columns given."""
     layer = LAYERS[table]
     frame = plausible(layer.contract, rows, **given)
-    Lake(desk.lake).write(table, frame, layer.contract, market=market or desk.traded, **{layer.key: key})
+    lake = Lake(desk.lake) if market and market not in desk.all_markets else open_lake(desk)
+    lake.write(table, frame, layer.contract, market=market or desk.traded, **{layer.key: key})
 
 
 def put_report(desk: Desk, session: dt.date, net: float, fees: float = 10.0, **given: Any) -> None:
@@ -134,7 +136,7 @@ def make_lake(desk: Desk, sessions: Sequence[dt.date], size: Size = Size(), *, l
         size: rows of each.
         linked: the tables of market data, which the warehouse only points to, are the first session's, linked.
     """
-    lake = Lake(desk.lake)
+    lake = open_lake(desk)
     for place, session in enumerate(sessions):
         tables = session_tables(desk, session, size)
         keys: Any = {"market": desk.traded, "session": session}

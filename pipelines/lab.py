@@ -10,6 +10,7 @@ from assets.curves.lab.run import Told, score_everything
 from assets.curves.window import read_window
 from assets.desk import Desk, UserError
 from assets.lake import Lake
+from assets.provenance import open_lake
 from assets.reports.lab import write_lab_page
 
 
@@ -36,7 +37,7 @@ def run_lab(desk: Desk, period: dt.date | None, *, trials: int, workers: int | N
     Raises:
         UserError: sessions of the period's window are missing, or hold too little.
     """
-    calendar, lake = Calendar(desk), Lake(desk.lake)
+    calendar, lake = Calendar(desk), open_lake(desk)
     known = [each for each in calendar.periods() if _recorded(desk, lake, calendar.training_sessions(each))]
     period = period or max(known, default=None)
     if period not in known:

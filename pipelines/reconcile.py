@@ -12,7 +12,7 @@ from assets.fills.tape import make_tape
 from assets.fills.truth.log import LogError, log_of, read_log, write_log
 from assets.fills.truth.reconcile import Setting, held_out, reconcile
 from assets.fills.window import read_records
-from assets.lake import Lake
+from assets.provenance import open_lake
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ def reconcile_log(desk: Desk, file: Path, session: dt.date | None = None, *, wit
         LogError: the log cannot be read or replayed, or has a line outside the desk's sessions.
         LakeError: a session's records are not in the lake.
     """
-    market, calendar, lake = desk.markets[desk.traded], Calendar(desk), Lake(desk.lake)
+    market, calendar, lake = desk.markets[desk.traded], Calendar(desk), open_lake(desk)
     log, tables, refused, placed = read_log(file, market), [], [], 0
     for day in calendar.sessions():
         window = calendar.window(desk.traded, day)
@@ -83,6 +83,6 @@ def export_live_log(desk: Desk, session: dt.date, file: Path) -> None:
     Raises:
         LakeError: the session has not been traded.
     """
-    lake = Lake(desk.lake)
+    lake = open_lake(desk)
     orders, fills = (lake.read(table, market=desk.traded, session=session) for table in ("live_orders", "live_fills"))
     write_log(log_of(orders, fills), desk.markets[desk.traded], file)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from assets.calendar import Calendar
 from assets.desk import Desk
+from assets.provenance import open_lake
 from assets.reports.asset import read_desk, write_session_page
 from assets.reports.history import desk_page, week_page, weeks
 from assets.reports.page import ReportError, write
@@ -17,7 +18,7 @@ def write_report(desk: Desk, *, session: dt.date | None = None, week: dt.date | 
         UserError: there is nothing to tell of that time, or a table of it has not been published.
     """
     if session is not None:
-        return write_session_page(desk, _traded(desk, session))[0]
+        return write_session_page(desk, open_lake(desk), _traded(desk, session))[0]
     tables = read_desk(desk)
     known = weeks(tables)
     if not known:

@@ -1,7 +1,7 @@
 """The Dagster shell of the first floor: one asset a market writes four tables, `clean_books` last."""
 
 import datetime as dt
-from typing import Any, Final
+from typing import Any
 
 import dagster as dg
 import polars as pl
@@ -9,29 +9,19 @@ import polars as pl
 from assets.books.quality import faults, summary, unaccounted
 from assets.books.rebuild import rebuild
 from assets.books.schema import BookQuality, CleanBooks, Quarantine, Trades
-from assets.calendar import Calendar
 from assets.desk import Desk
 from assets.lake import Lake
-from assets.shell import OWNERS, contract_check, result, rule_check, told
-
-CODE_VERSION: Final = "2"
-"""Raised when a rule of cleaning changes."""
+from assets.shell import Shell, contract_check, result, rule_check, told
 
 
 def clean_books(desk: Desk, market: str) -> dg.AssetsDefinition:
     """A session's rebuilt book, its trades, its quarantine and its quality."""
-    calendar, lake = Calendar(desk), Lake(desk.lake)
+    shell = Shell(desk, "clean_books", market)
+    desk, calendar, lake = shell.desk, shell.calendar, shell.lake
 
-    @dg.asset(
-        key=[market, "clean_books"],
-        group_name="books",
+    @shell.asset(
         description=f"Ten levels a side of {market} after each completed event, rebuilt record by record; what cannot be is in quarantine.",
         kinds={"polars", "numba"},
-        owners=OWNERS,
-        tags={"market": market, "layer": "books"},
-        code_version=CODE_VERSION,
-        partitions_def=calendar.session_partitions,
-        deps=[dg.AssetKey([market, "raw_ticks"])],
     )
     def asset(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         keys = {"market": market, "session": context.partition_key}

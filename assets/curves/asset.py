@@ -9,12 +9,10 @@ import datetime as dt
 import dagster as dg
 import polars as pl
 
-from assets.calendar import Calendar
 from assets.curves.champion import choose_champion
 from assets.curves.forecast import period_forecasts, read_training, read_trainings
 from assets.curves.kept import kept_indicators
 from assets.curves.lab.run import LAB, score_desk
-from assets.curves.model import CODE_VERSION
 from assets.curves.picture import curves_picture
 from assets.curves.schema import (
     CurveModel,
@@ -29,27 +27,21 @@ from assets.curves.schema import (
 from assets.curves.scores import MEASURED, score
 from assets.curves.statistics import session_statistics
 from assets.curves.training import labelled
-from assets.curves.window import check_series, read_window
+from assets.curves.window import read_window
 from assets.desk import ALL, Desk
 from assets.features.chosen import desk_indicators, indicator_sets, series_seen
 from assets.lake import Lake
-from assets.shell import OWNERS, contract_check, result, told
+from assets.shell import Shell, contract_check, result, told
 
 
 def curve_statistics(desk: Desk) -> dg.AssetsDefinition:
     """The sums of each session."""
-    market, calendar, lake = desk.traded, Calendar(desk), Lake(desk.lake)
+    shell = Shell(desk, "curve_statistics")
+    desk, market, calendar, lake = shell.desk, desk.traded, shell.calendar, shell.lake
 
-    @dg.asset(
-        key=[market, "curve_statistics"],
-        group_name="curves",
+    @shell.asset(
         description="Sums of a session by indicator and bucket: curves are fitted from these alone, and they add up over sessions.",
         kinds={"polars", "numba"},
-        owners=OWNERS,
-        tags={"market": market, "layer": "curves"},
-        code_version=CODE_VERSION,
-        partitions_def=calendar.session_partitions,
-        deps=[dg.AssetKey([market, "feature_table"]), *(dg.AssetKey([name, "raw_ticks"]) for name in desk.all_markets)],
     )
     def asset(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         session = dt.date.fromisoformat(context.partition_key)
@@ -83,21 +75,12 @@ def _damage(desk: Desk, lake: Lake, session: dt.date) -> str | None:
 
 def indicator_scores(desk: Desk) -> dg.AssetsDefinition:
     """What each of the desk's indicators is worth over the training window of each period, and which are redundant."""
-    market, calendar, lake = desk.traded, Calendar(desk), Lake(desk.lake)
+    shell = Shell(desk, "indicator_scores")
+    desk, market, calendar, lake = shell.desk, desk.traded, shell.calendar, shell.lake
 
-    @dg.asset(
-        key=[market, "indicator_scores"],
-        group_name="curves",
+    @shell.asset(
         description="The indicator lab on training sessions: R2 alone and added, rank correlation, decay, stability, a test, redundancy.",
         kinds={"numba", "scipy"},
-        owners=OWNERS,
-        tags={"market": market, "layer": "curves"},
-        code_version=CODE_VERSION,
-        partitions_def=calendar.period_partitions,
-        deps=[
-            dg.AssetDep(dg.AssetKey([market, table]), partition_mapping=calendar.training_mapping)
-            for table in ("feature_table", "curve_statistics")
-        ],
     )
     def asset(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         period = dt.date.fromisoformat(context.partition_key)
@@ -117,27 +100,17 @@ def indicator_scores(desk: Desk) -> dg.AssetsDefinition:
 
 def curve_model(desk: Desk) -> dg.AssetsDefinition:
     """The curves of each period, fitted on the training window before it."""
-    market, calendar, lake = desk.traded, Calendar(desk), Lake(desk.lake)
+    shell = Shell(desk, "curve_model")
+    desk, market, calendar, lake = shell.desk, desk.traded, shell.calendar, shell.lake
 
-    @dg.asset(
-        key=[market, "curve_model"],
-        group_name="curves",
+    @shell.asset(
         description="One smooth curve an indicator, fitted jointly in damped passes on the sums of the training window.",
         kinds={"polars"},
-        owners=OWNERS,
-        tags={"market": market, "layer": "curves"},
-        code_version=CODE_VERSION,
-        partitions_def=calendar.period_partitions,
-        deps=[
-            dg.AssetDep(dg.AssetKey([market, "curve_statistics"]), partition_mapping=calendar.training_mapping),
-            dg.AssetKey([market, "indicator_scores"]),
-        ],
     )
     def asset(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         period = dt.date.fromisoformat(context.partition_key)
         with told():
             window = calendar.training_sessions(period)
-            check_series(desk, lake, window)
             trainings = read_trainings(desk, lake, period)
             fitted = {name: training.rows_of_curves(window[0], window[-1]) for name, training in trainings.items()}
             model = fitted.pop(ALL)
@@ -152,23 +125,13 @@ def curve_model(desk: Desk) -> dg.AssetsDefinition:
 
 def model_choice(desk: Desk) -> dg.AssetsDefinition:
     """All models of each period on held-out sessions of its training window, and the champion among them."""
-    market, calendar, lake = desk.traded, Calendar(desk), Lake(desk.lake)
+    shell = Shell(desk, "model_choice")
+    desk, market, lake = shell.desk, desk.traded, shell.lake
 
-    @dg.asset(
-        key=[market, "model_choice"],
-        group_name="curves",
+    @shell.asset(
         description="The curves and their rivals trained on three quarters of the window and judged on the last: the plainest of the best "
         "is the champion.",
         kinds={"scikitlearn"},
-        owners=OWNERS,
-        tags={"market": market, "layer": "curves"},
-        code_version=CODE_VERSION,
-        partitions_def=calendar.period_partitions,
-        deps=[
-            dg.AssetDep(dg.AssetKey([market, layer]), partition_mapping=calendar.training_mapping)
-            for layer in ("feature_table", "curve_statistics")
-        ]
-        + [dg.AssetDep(dg.AssetKey([market, "indicator_scores"]))],
     )
     def asset(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         period = dt.date.fromisoformat(context.partition_key)
@@ -183,26 +146,14 @@ def model_choice(desk: Desk) -> dg.AssetsDefinition:
 
 def predictions(desk: Desk) -> dg.AssetsDefinition:
     """The desk's model applied to each session of its period."""
-    market, calendar, lake = desk.traded, Calendar(desk), Lake(desk.lake)
+    shell = Shell(desk, "predictions")
+    desk, market, calendar, lake = shell.desk, desk.traded, shell.calendar, shell.lake
     kept = contract(indicator_sets(desk))
 
-    @dg.asset(
-        key=[market, "predictions"],
-        group_name="curves",
+    @shell.asset(
         description="Predicted move of the mid at each row of the feature table, by the model of the session's own period; once more from "
         "each narrower set of the desk's indicators.",
         kinds={"polars", "numba"},
-        owners=OWNERS,
-        tags={"market": market, "layer": "curves"},
-        code_version=CODE_VERSION,
-        partitions_def=calendar.traded_partitions,
-        deps=[
-            dg.AssetKey([market, "feature_table"]),
-            *(
-                dg.AssetDep(dg.AssetKey([market, layer]), partition_mapping=dg.TimeWindowPartitionMapping())
-                for layer in ("curve_model", "model_choice")
-            ),
-        ],
     )
     def asset(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         session = dt.date.fromisoformat(context.partition_key)
@@ -230,22 +181,12 @@ def _calibration(moves: pl.DataFrame) -> pl.DataFrame:
 
 def model_scores(desk: Desk) -> dg.AssetsDefinition:
     """The curves and their rivals: trained on a period's window, scored on the period."""
-    market, calendar, lake = desk.traded, Calendar(desk), Lake(desk.lake)
+    shell = Shell(desk, "model_scores")
+    desk, market, calendar, lake = shell.desk, desk.traded, shell.calendar, shell.lake
 
-    @dg.asset(
-        key=[market, "model_scores"],
-        group_name="curves",
+    @shell.asset(
         description="MSE, R2, rank correlation and importances out of sample, and times, of the curves and of scikit-learn's models.",
         kinds={"scikitlearn"},
-        owners=OWNERS,
-        tags={"market": market, "layer": "curves"},
-        code_version=CODE_VERSION,
-        partitions_def=calendar.scored_partitions,
-        deps=[
-            dg.AssetDep(dg.AssetKey([market, "feature_table"]), partition_mapping=calendar.scoring_mapping),
-            dg.AssetDep(dg.AssetKey([market, "curve_statistics"]), partition_mapping=calendar.training_mapping),
-            *(dg.AssetKey([market, layer]) for layer in ("indicator_scores", "model_choice")),
-        ],
     )
     def asset(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         period = dt.date.fromisoformat(context.partition_key)

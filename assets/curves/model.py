@@ -4,7 +4,7 @@ import datetime as dt
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -27,9 +27,7 @@ from assets.curves.statistics import (
     lookup,
     matrix,
 )
-
-CODE_VERSION: Final = "4"
-"""Changes with the arithmetic of the fit or of the prediction, and with what is fitted."""
+from assets.provenance import code_of
 
 
 def fit(
@@ -87,7 +85,7 @@ def fit(
     )
     return frame.with_columns(
         version=pl.lit(version),
-        code_version=pl.lit(CODE_VERSION),
+        code_version=pl.lit(code_of("curves")),
         fingerprint=pl.lit(total.fingerprint),
         first_session=pl.lit(first_session),
         last_session=pl.lit(last_session),

@@ -1,38 +1,28 @@
 """The Dagster shell of the features floor."""
 
 import datetime as dt
-from typing import Any, Final
+from typing import Any
 
 import dagster as dg
 import polars as pl
 
-from assets.calendar import Calendar
 from assets.desk import Desk
 from assets.features.build import build
 from assets.features.chosen import desk_indicators, desk_series
 from assets.features.schema import contract
 from assets.lake import Lake
-from assets.shell import OWNERS, contract_check, result, told
-
-CODE_VERSION: Final = "2"
-"""Raised with the rules of rows and labels; each indicator has a revision of its own."""
+from assets.shell import Shell, contract_check, result, told
 
 
 def feature_table(desk: Desk) -> dg.AssetsDefinition:
     """The traded market's `feature_table`, from its own books and trades and every leader's."""
-    market, calendar, lake = desk.traded, Calendar(desk), Lake(desk.lake)
+    shell = Shell(desk, "feature_table")
+    desk, market, calendar, lake = shell.desk, desk.traded, shell.calendar, shell.lake
     kept = contract([indicator.name for indicator in desk_indicators(desk)])
 
-    @dg.asset(
-        key=[market, "feature_table"],
-        group_name="features",
+    @shell.asset(
         description="Signed indicators at each change of the best prices and sizes, own and leaders', and the mid's move over the horizon.",
         kinds={"polars", "numba"},
-        owners=OWNERS,
-        tags={"market": market, "layer": "features"},
-        code_version=CODE_VERSION,
-        partitions_def=calendar.session_partitions,
-        deps=[dg.AssetKey([name, "clean_books"]) for name in desk.all_markets],
     )
     def asset(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         session = dt.date.fromisoformat(context.partition_key)

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 
 import polars as pl
 
+from assets.calendar import Calendar
 from assets.desk import ALL, NS, Chosen, Desk
 from assets.features.errors import FeaturesError
 from assets.features.indicators import CLASSES, Indicator, distinct
@@ -85,6 +86,12 @@ def series_seen(desk: Desk, closes_ns: Sequence[int]) -> list[str]:
     """
     tables = desk_series(desk)
     return [_fingerprint(desk, tables, close) if tables else "" for close in closes_ns]
+
+
+def series_of(desk: Desk, market: str, session: dt.date) -> dict[str, str]:
+    """The same of one session, for the fingerprint of what is made from it; nothing where the desk has no table, or no session."""
+    window = Calendar(desk).window(market, session) if desk.indicators.series else None
+    return {"the user's own series": series_seen(desk, [window.close_ns])[0]} if window else {}
 
 
 def _fingerprint(desk: Desk, tables: Mapping[str, pl.DataFrame], close_ns: int) -> str:

@@ -1,7 +1,7 @@
 """The Dagster shell of the fourth floor: a period's policy, a session traded in simulation."""
 
 import datetime as dt
-from typing import Any, Final
+from typing import Any
 
 import dagster as dg
 import polars as pl
@@ -36,30 +36,19 @@ from assets.fills.tune import policy_of, search
 from assets.fills.what_if import what_if as replayed_otherwise
 from assets.fills.window import open_search, read_records, read_traded_session, read_training_sessions
 from assets.lake import Lake
-from assets.shell import OWNERS, contract_check, result, rule_check, told
+from assets.shell import Shell, contract_check, result, rule_check, told
 from assets.ticks.source import SimulatedExchange, open_source
-
-CODE_VERSION: Final = "7"
-"""Raised when a rule of the exchange, the policy or the search changes."""
 
 
 def quoting_policy(desk: Desk) -> dg.AssetsDefinition:
     """The policy of each period, chosen by net P&L on its training sessions."""
-    market, calendar, lake = desk.traded, Calendar(desk), Lake(desk.lake)
-    window_of = [dg.AssetKey([market, layer]) for layer in ("raw_ticks", "clean_books", "feature_table", "curve_statistics")]
+    shell = Shell(desk, "quoting_policy")
+    desk, market, calendar, lake = shell.desk, desk.traded, shell.calendar, shell.lake
 
-    @dg.asset(
-        key=[market, "quoting_policy"],
-        group_name="fills",
+    @shell.asset(
         description="Threshold and weights of the price-level scores, and the set of indicators to predict with: the best net P&L of all "
         "trials on the training sessions, each week of them predicted by curves that were fitted without it.",
         kinds={"numba", "optuna"},
-        owners=OWNERS,
-        tags={"market": market, "layer": "fills"},
-        code_version=CODE_VERSION,
-        partitions_def=calendar.period_partitions,
-        deps=[dg.AssetDep(key, partition_mapping=calendar.training_mapping) for key in window_of]
-        + [dg.AssetKey([market, layer]) for layer in ("indicator_scores", "curve_model", "model_choice")],
     )
     def asset(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         period = dt.date.fromisoformat(context.partition_key)
@@ -82,12 +71,6 @@ def quoting_policy(desk: Desk) -> dg.AssetsDefinition:
     return asset
 
 
-def _of_a_replay(market: str) -> list[dg.AssetKey | dg.AssetDep]:
-    """What every asset needs that trades a session again: its market, its predictions and its period's policy."""
-    recorded = [dg.AssetKey([market, layer]) for layer in ("raw_ticks", "clean_books", "predictions")]
-    return [*recorded, dg.AssetDep(dg.AssetKey([market, "quoting_policy"]), partition_mapping=dg.TimeWindowPartitionMapping())]
-
-
 def _policy(desk: Desk, lake: Lake, session: dt.date) -> Policy:
     """The policy of a session's period."""
     return policy_of(lake.read("quoting_policy", market=desk.traded, period=Calendar(desk).period_of(session)))
@@ -95,18 +78,12 @@ def _policy(desk: Desk, lake: Lake, session: dt.date) -> Policy:
 
 def simulated_fills(desk: Desk) -> dg.AssetsDefinition:
     """Each session traded by the policy and the predictions of its period."""
-    market, calendar, lake = desk.traded, Calendar(desk), Lake(desk.lake)
+    shell = Shell(desk, "simulated_fills")
+    desk, market, calendar, lake = shell.desk, desk.traded, shell.calendar, shell.lake
 
-    @dg.asset(
-        key=[market, "simulated_fills"],
-        group_name="fills",
+    @shell.asset(
         description="Orders, fills and equity of a session traded in simulation: delays, exact queue position, fees and limits.",
         kinds={"numba", "polars"},
-        owners=OWNERS,
-        tags={"market": market, "layer": "fills"},
-        code_version=CODE_VERSION,
-        partitions_def=calendar.traded_partitions,
-        deps=_of_a_replay(market),
     )
     def asset(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         session = dt.date.fromisoformat(context.partition_key)
@@ -136,25 +113,13 @@ def simulated_fills(desk: Desk) -> dg.AssetsDefinition:
 
 def live_log(desk: Desk) -> dg.AssetsDefinition:
     """Each session traded by the same policy inside the matching engine, where the source is an exchange that can be run again."""
-    market, calendar, lake = desk.traded, Calendar(desk), Lake(desk.lake)
+    shell = Shell(desk, "live_log")
+    desk, market, calendar, lake = shell.desk, desk.traded, shell.calendar, shell.lake
 
-    @dg.asset(
-        key=[market, "live_log"],
-        group_name="fills",
+    @shell.asset(
         description="Orders and fills of a session traded inside the simulated exchange's own matching engine: our orders queue, fill "
         "and move its market. What a broker's log would hold, for the replay to be held against, with that market's records.",
         kinds={"numba", "polars"},
-        owners=OWNERS,
-        tags={"market": market, "layer": "fills"},
-        code_version=CODE_VERSION,
-        partitions_def=calendar.traded_partitions,
-        deps=[
-            *(dg.AssetKey([name, "clean_books"]) for name in desk.leaders),
-            *(
-                dg.AssetDep(dg.AssetKey([market, layer]), partition_mapping=dg.TimeWindowPartitionMapping())
-                for layer in ("curve_model", "model_choice", "quoting_policy")
-            ),
-        ],
     )
     def asset(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         session = dt.date.fromisoformat(context.partition_key)
@@ -203,19 +168,13 @@ def _figures(outcome: Outcome) -> dict[str, float]:
 
 def policy_ablation(desk: Desk) -> dg.AssetsDefinition:
     """Each session traded again by the policy without each of its parts, and in simpler ways."""
-    market, calendar, lake = desk.traded, Calendar(desk), Lake(desk.lake)
+    shell = Shell(desk, "policy_ablation")
+    desk, market, calendar, lake = shell.desk, desk.traded, shell.calendar, shell.lake
 
-    @dg.asset(
-        key=[market, "policy_ablation"],
-        group_name="fills",
+    @shell.asset(
         description="What each factor of the scores adds, and what simpler ways to trade would have earned: the same session, the same "
         "predictions, the same exchange.",
         kinds={"numba"},
-        owners=OWNERS,
-        tags={"market": market, "layer": "fills"},
-        code_version=CODE_VERSION,
-        partitions_def=calendar.traded_partitions,
-        deps=_of_a_replay(market),
     )
     def asset(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         session = dt.date.fromisoformat(context.partition_key)
@@ -235,19 +194,13 @@ def policy_ablation(desk: Desk) -> dg.AssetsDefinition:
 
 def what_if(desk: Desk) -> dg.AssetsDefinition:
     """Each session traded again with a shorter and a longer wire, and with other ways to know the queue."""
-    market, calendar, lake = desk.traded, Calendar(desk), Lake(desk.lake)
+    shell = Shell(desk, "what_if")
+    desk, market, calendar, lake = shell.desk, desk.traded, shell.calendar, shell.lake
 
-    @dg.asset(
-        key=[market, "what_if"],
-        group_name="fills",
+    @shell.asset(
         description="The same session, policy and predictions under other delays, and with the queue's bounds and an estimate in place of "
         "what is known.",
         kinds={"numba"},
-        owners=OWNERS,
-        tags={"market": market, "layer": "fills"},
-        code_version=CODE_VERSION,
-        partitions_def=calendar.traded_partitions,
-        deps=_of_a_replay(market),
     )
     def asset(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         session = dt.date.fromisoformat(context.partition_key)

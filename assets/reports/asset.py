@@ -17,6 +17,7 @@ from assets.fills.evidence import sharpe
 from assets.fills.schema import Fills, LiveFills, Orders, PolicyAblation, QuotingPolicy, WhatIf
 from assets.fills.truth.schema import QueueFit, ReconciledOrders, Reconciliation, ShadowOrders
 from assets.lake import Lake
+from assets.provenance import code_of, open_lake
 from assets.reports.history import desk_page, week_page, weeks
 from assets.reports.lab import write_lab_page
 from assets.reports.origin import explained
@@ -27,11 +28,8 @@ from assets.reports.session import SessionTables, session_page
 from assets.reports.statistics import sessions_a_year, weekly_table
 from assets.reports.tables import DeskTables
 from assets.reports.truth import TruthTables, truth_page
-from assets.shell import OWNERS, contract_check, result, told
+from assets.shell import OWNERS, Shell, contract_check, result, told
 from assets.ticks.schema import Recording
-
-CODE_VERSION: Final = "10"
-"""Raised with the figures of a report or the look of a page."""
 
 _DESK_INPUTS: Final = (
     "performance_report",
@@ -49,26 +47,15 @@ _DESK_INPUTS: Final = (
 
 def performance_report(desk: Desk) -> dg.AssetsDefinition:
     """The traded market's `performance_report`, and its page, session by session."""
-    market = desk.traded
+    shell = Shell(desk, "performance_report")
 
-    @dg.asset(
-        key=[market, "performance_report"],
-        group_name="reports",
+    @shell.asset(
         description="One line a session: P&L after fees, where it came from, what it risked; and the page a person reads.",
         kinds={"polars", "plotly"},
-        owners=OWNERS,
-        tags={"market": market, "layer": "reports"},
-        code_version=CODE_VERSION,
-        partitions_def=Calendar(desk).traded_partitions,
-        deps=[
-            *(dg.AssetKey([market, table]) for table in ("simulated_fills", "what_if", "predictions", "feature_table")),
-            *(dg.AssetKey([name, "clean_books"]) for name in desk.all_markets),
-            dg.AssetDep(dg.AssetKey([market, "curve_model"]), partition_mapping=dg.TimeWindowPartitionMapping()),
-        ],
     )
     def asset(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         with told():
-            return _report_session(context, desk, dt.date.fromisoformat(context.partition_key))
+            return _report_session(context, shell.desk, shell.lake, dt.date.fromisoformat(context.partition_key))
 
     return asset
 
@@ -85,7 +72,7 @@ def desk_report(desk: Desk) -> dg.AssetsDefinition:
         kinds={"plotly"},
         owners=OWNERS,
         tags={"market": market, "layer": "reports"},
-        code_version=CODE_VERSION,
+        code_version=code_of("reports"),
         deps=[
             *(dg.AssetKey([market, table]) for table in _DESK_INPUTS),
             *(dg.AssetKey([name, "clean_books"]) for name in desk.all_markets),
@@ -99,7 +86,7 @@ def desk_report(desk: Desk) -> dg.AssetsDefinition:
                 write(desk.reports / f"week-{monday}.html", week_page(tables, monday))
             for period in tables.labs:
                 write_lab_page(desk, period)
-            waits = _all(Lake(desk.lake), "reconciled_orders", ReconciledOrders, market, "session")
+            waits = _all(open_lake(desk), "reconciled_orders", ReconciledOrders, market, "session")
             write(desk.reports / "reconciliation.html", truth_page(tables.truth, waits))
             # The index last: it leads to the others.
             write(desk.reports / "index.html", desk_page(tables))
@@ -115,7 +102,7 @@ def checks(desk: Desk, market: str) -> list[dg.AssetChecksDefinition]:
 
 def read_desk(desk: Desk) -> DeskTables:
     """Every published row that the desk's pages tell of."""
-    lake = Lake(desk.lake)
+    lake = open_lake(desk)
     reports = _all(lake, "performance_report", PerformanceReport, desk.traded, "session")
     quality, refused = _read_data(lake, desk.all_markets)
     return DeskTables(
@@ -142,7 +129,7 @@ def read_desk(desk: Desk) -> DeskTables:
 
 def read_truth(desk: Desk) -> TruthTables:
     """Every published row that the page of the fills' truth tells of."""
-    lake, market = Lake(desk.lake), desk.traded
+    lake, market = open_lake(desk), desk.traded
     return TruthTables(
         name=market,
         provenance=desk.provenance,
@@ -176,16 +163,16 @@ def _explained_fills(desk: Desk, lake: Lake, sessions: list[dt.date]) -> pl.Data
     return pl.concat(parts)
 
 
-def write_session_page(desk: Desk, session: dt.date) -> tuple[Path, SessionTables, pl.DataFrame]:
+def write_session_page(desk: Desk, lake: Lake, session: dt.date) -> tuple[Path, SessionTables, pl.DataFrame]:
     """Write the page of a session that is no holiday from what the lake holds of it.
 
     Returns:
         Where the page is, the tables that it tells of, and their row of `performance_report`.
 
     Raises:
-        UserError: a table of the session has not been published, or the page cannot be written.
+        UserError: a table of the session has not been published, was made for another desk, or the page cannot be written.
     """
-    lake, market = Lake(desk.lake), desk.traded
+    market = desk.traded
     keys: Any = {"market": market, "session": session}
     of_period: Any = {"market": market, "period": Calendar(desk).period_of(session)}
     quality, refused = _read_data(lake, desk.all_markets, session)
@@ -212,14 +199,13 @@ def write_session_page(desk: Desk, session: dt.date) -> tuple[Path, SessionTable
     return page, tables, report
 
 
-def _report_session(context: dg.AssetExecutionContext, desk: Desk, session: dt.date) -> dg.MaterializeResult:
-    lake = Lake(desk.lake)
+def _report_session(context: dg.AssetExecutionContext, desk: Desk, lake: Lake, session: dt.date) -> dg.MaterializeResult:
     keys: Any = {"market": desk.traded, "session": session}
     if Calendar(desk).window(desk.traded, session) is None:
         lake.write("performance_report", PerformanceReport.empty(), PerformanceReport, **keys)
         return result(context, 0, session="no session")
     # The page first: where there is a row, there is the page that it leads to.
-    page, tables, report = write_session_page(desk, session)
+    page, tables, report = write_session_page(desk, lake, session)
     lake.write("performance_report", report, PerformanceReport, **keys)
     row = report.row(0, named=True)
     figures: dict[str, Any] = {name: value for name, value in row.items() if isinstance(value, int | float)}
@@ -241,8 +227,8 @@ def _desk_metadata(desk: Desk, tables: DeskTables) -> dict[str, dg.MetadataValue
 
 
 def _published(lake: Lake, table: str, market: str, key: str) -> list[dt.date]:
-    """Dates of a market's published partitions, rising."""
-    return [dt.date.fromisoformat(keys[key]) for keys in lake.partitions(table) if keys["market"] == market]
+    """Dates of a market's published partitions that are what the desk asks for, rising."""
+    return [dt.date.fromisoformat(keys[key]) for keys in lake.current(table) if keys["market"] == market]
 
 
 def _all(lake: Lake, table: str, contract: type[pa.DataFrameModel], market: str, key: str, *only: dt.date) -> pl.DataFrame:

@@ -11,7 +11,7 @@ import polars as pl
 from assets.curves.lab.run import LAB
 from assets.curves.lab.scores import LEVEL
 from assets.desk import Desk
-from assets.lake import Lake
+from assets.provenance import open_lake
 from assets.reports import figures
 from assets.reports.page import Card, Exhibit, Link, Page, Section, Table, number, percent, plain, render, write
 from assets.reports.plot import Figure, axes, listed, logarithmic, packed, stroke
@@ -47,7 +47,7 @@ def write_lab_page(desk: Desk, period: dt.date) -> Path:
     Raises:
         UserError: the period has not been scored, or the page cannot be written.
     """
-    lake, keys = Lake(desk.lake), dict[str, Any](market=desk.traded, period=period)
+    lake, keys = open_lake(desk), dict[str, Any](market=desk.traded, period=period)
     tables = {table.removeprefix("indicator_"): lake.read(table, **keys) for table in LAB}
     path = desk.reports / f"lab-{period}.html"
     write(path, lab_page(LabTables(**tables), desk.traded, period, desk.provenance))

@@ -4,36 +4,27 @@ import datetime as dt
 import hashlib
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import dagster as dg
 import polars as pl
 
-from assets.calendar import Calendar
 from assets.desk import Desk
 from assets.lake import Lake
-from assets.shell import OWNERS, contract_check, result, rule_check, told
+from assets.shell import Shell, contract_check, result, rule_check, told
 from assets.ticks.dbn import stream_records, until_damage
 from assets.ticks.schema import MBO_COLUMNS, RawTicks, Recording, TradingHalts
 from assets.ticks.source import open_source
 
-CODE_VERSION: Final = "3"
-"""Raised when the same vendor file would give other rows."""
-
 
 def raw_ticks(desk: Desk, market: str) -> dg.AssetsDefinition:
     """A session's records exactly as they arrived, typed; the vendor's files stay beside them."""
-    calendar, lake = Calendar(desk), Lake(desk.lake)
+    shell = Shell(desk, "raw_ticks", market)
+    desk, calendar, lake = shell.desk, shell.calendar, shell.lake
 
-    @dg.asset(
-        key=[market, "raw_ticks"],
-        group_name="ticks",
+    @shell.asset(
         description=f"Every record of {market} as it arrived from the {desk.provenance}, in the order of the vendor's files.",
         kinds={"polars", "parquet"},
-        owners=OWNERS,
-        tags={"market": market, "layer": "ticks"},
-        code_version=CODE_VERSION,
-        partitions_def=calendar.session_partitions,
     )
     def asset(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         session = dt.date.fromisoformat(context.partition_key)

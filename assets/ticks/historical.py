@@ -93,6 +93,13 @@ class HistoricalApi:
         """See `Source`: status costs a request of its own, which nobody asked for."""
         return []
 
+    def files(self, market: str, session: dt.date) -> list[Path] | None:
+        """See `Source`."""
+        if self._calendar.window(market, session) is None:
+            return []
+        path = self.path(market, session)
+        return [path] if path.exists() else None
+
     def fetch(self, market: str, session: dt.date) -> list[Path]:
         """See `Source`; further errors: no key, above the budget, a day the vendor has not or not whole, a request refused."""
         if market not in self._desk.all_markets:

@@ -11,6 +11,7 @@ import databento_dbn as dbn
 from assets.calendar import Calendar
 from assets.desk import NS, PRICE_UNIT, DatabentoSource, DbnFolderSource, Desk, SimulatedSource
 from assets.hours import Window
+from assets.provenance import remembered_sha
 from assets.ticks import exchange
 from assets.ticks.dbn import SCHEMAS, TicksError, read_metadata, write_mbo
 from assets.ticks.exchange import Course, Instrument, Simulated, courses, simulate
@@ -34,6 +35,19 @@ class Source(Protocol):
     def halts(self, market: str, session: dt.date) -> list[tuple[int, int]]:
         """Stretches of the session without continuous trading, (begin, end) in UTC nanoseconds; none where nobody says."""
         ...
+
+    def files(self, market: str, session: dt.date) -> list[Path] | None:
+        """Every file that the session's records, halts and definitions come from; None where they are not there (any more)."""
+        ...
+
+
+def vendor_files(desk: Desk, market: str, session: dt.date) -> dict[str, str] | None:
+    """What a session is made from outside the lake: fingerprints of the vendor's files by name; None where they are not there.
+
+    Nothing for the simulated exchange, whose records follow from the desk.
+    """
+    files = open_source(desk).files(market, session)
+    return {path.name: remembered_sha(path) for path in files} if files is not None else None
 
 
 def open_source(desk: Desk) -> Source:
@@ -84,6 +98,10 @@ class SimulatedExchange:
 
     def halts(self, market: str, session: dt.date) -> list[tuple[int, int]]:
         """See `Source`: the simulated exchange never halts."""
+        return []
+
+    def files(self, market: str, session: dt.date) -> list[Path] | None:
+        """See `Source`: what it keeps are copies of what follows from the desk."""
         return []
 
     def simulate(self, session: dt.date) -> dict[str, Simulated]:
@@ -151,6 +169,14 @@ class DbnFolder:
         window, symbol = self._calendar.window(market, session), self._desk.markets[market].symbol
         files = self._files(symbol, window).get("status", []) if window else []
         return sorted(halt for path in files for halt in read_halts(path, symbol))
+
+    def files(self, market: str, session: dt.date) -> list[Path] | None:
+        """See `Source`."""
+        window = self._calendar.window(market, session)
+        if window is None:
+            return []
+        files = self._files(self._desk.markets[market].symbol, window) if self._source.folder.is_dir() else {}
+        return [path for paths in files.values() for path in paths] if any(schema in files for schema in SCHEMAS) else None
 
     def _hold_against_definitions(self, files: list[Path], market: str, session: dt.date, window: Window) -> None:
         configured = self._desk.markets[market]

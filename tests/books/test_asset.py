@@ -11,7 +11,7 @@ from assets.books.quality import faults, unaccounted
 from assets.books.rebuild import rebuild
 from assets.books.schema import BookQuality
 from assets.desk import Quality, load_desk
-from assets.lake import Lake
+from assets.provenance import open_lake
 from assets.ticks.schema import RawTicks, TradingHalts
 
 SESSION = "2026-09-07"
@@ -37,8 +37,8 @@ def stream(frame):
 
 
 def materialise(desk, raw):
-    Lake(desk.lake).write("raw_ticks", raw, RawTicks, **KEYS)
-    Lake(desk.lake).write("trading_halts", TradingHalts.empty(), TradingHalts, **KEYS)
+    open_lake(desk).write("raw_ticks", raw, RawTicks, **KEYS)
+    open_lake(desk).write("trading_halts", TradingHalts.empty(), TradingHalts, **KEYS)
     with dg.DagsterInstance.ephemeral() as instance, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # partitioned checks are in preview
         return dg.materialize(
@@ -52,7 +52,7 @@ def outcomes(run):
 
 def test_the_asset_writes_its_four_tables_and_every_contract_holds(desk, stream):
     run = materialise(desk, stream)
-    lake, made = Lake(desk.lake), rebuild(stream, open_ns=OPEN)
+    lake, made = open_lake(desk), rebuild(stream, open_ns=OPEN)
     tables = {"clean_books": made.books, "trades": made.trades, "quarantine": made.quarantine, "book_quality": made.quality}
     for table, expected in tables.items():
         assert lake.read(table, **KEYS).equals(expected)
@@ -69,7 +69,7 @@ def test_what_a_session_is_worth_is_in_the_metadata(desk, stream):
 
 def test_a_holiday_has_empty_tables_and_a_row_of_quality(desk, frame):
     materialise(desk, frame([]))
-    lake = Lake(desk.lake)
+    lake = open_lake(desk)
     assert [lake.read(table, **KEYS).height for table in ("clean_books", "trades", "quarantine", "book_quality")] == [0, 0, 0, 1]
 
 

@@ -17,6 +17,7 @@ from assets.desk import Desk, Indicators, Market, OwnSeries
 from assets.features.chosen import desk_indicators
 from assets.features.schema import FeatureTable
 from assets.lake import Lake, LakeError, check
+from assets.provenance import open_lake
 from assets.ticks.schema import Recording
 
 FIRST = dt.date(2026, 8, 31)
@@ -41,7 +42,7 @@ def lake(desk, monkeypatch) -> Lake:
     few = desk_indicators(desk)
     for module in (champion, scores):
         monkeypatch.setattr(module, "SIMPLICITY", FAST)
-    lake = Lake(desk.lake)
+    lake = open_lake(desk)
     for k, session in enumerate(Calendar(desk).sessions()):
         random = np.random.default_rng(k)
         names = [indicator.name for indicator in few]
@@ -111,11 +112,12 @@ def test_the_model_of_the_coming_week_is_trained_and_not_yet_scored(desk, lake):
     assert coming.isoformat() not in Calendar(desk).scored_partitions.get_partition_keys()
 
 
-def test_a_week_of_holidays_scores_nothing_and_keeps_its_champion(desk, lake, monkeypatch):
+def test_a_week_of_holidays_scores_nothing_and_keeps_its_champion(desk, lake, as_made_for, monkeypatch):
     statistics(desk, lake)
     for definition in (asset.curve_model, asset.model_choice):
         run(definition(desk), PERIOD)
     monkeypatch.setattr(Calendar, "window", lambda _calendar, _market, _session: None)
+    as_made_for(desk)
     run(asset.model_scores(desk), PERIOD)
     table = lake.read("model_scores", market="FLW", period=PERIOD)
     assert table["r2"].null_count() == len(FAST)
@@ -124,9 +126,10 @@ def test_a_week_of_holidays_scores_nothing_and_keeps_its_champion(desk, lake, mo
 
 
 @pytest.mark.parametrize("model", ["ridge", "decision_tree", "champion"])
-def test_the_desk_trades_any_model_as_it_trades_curves(desk, lake, model):
+def test_the_desk_trades_any_model_as_it_trades_curves(desk, lake, as_made_for, model):
     statistics(desk, lake)
     other = desk.model_copy(update={"model": model})
+    lake = as_made_for(other)
     for definition in (asset.curve_model, asset.model_choice):
         run(definition(other), PERIOD)
     name = CURVES if model == "champion" else model
@@ -178,7 +181,7 @@ def test_a_session_without_its_model_says_which_one(desk, lake):
         run(asset.predictions(desk), PERIOD)
 
 
-def test_no_model_trains_on_a_session_whose_recording_ends_early_unless_the_desk_allows_it(desk, lake):
+def test_no_model_trains_on_a_session_whose_recording_ends_early_unless_the_desk_allows_it(desk, lake, as_made_for):
     broken = dt.date(2026, 9, 2)
     recorded(lake, broken, "it ends at byte 7")
     statistics(desk, lake)
@@ -188,21 +191,23 @@ def test_no_model_trains_on_a_session_whose_recording_ends_early_unless_the_desk
     run(asset.model_scores(desk), PERIOD)
     assert lake.read("model_scores", market="FLW", period=PERIOD)["rows_train"].max() == 4 * (ROWS - 100)
     bold = desk.model_copy(update={"train_on_incomplete": True})
+    as_made_for(bold)
     run(asset.curve_statistics(bold), broken)
     assert run(asset.curve_model(bold), PERIOD)["sessions"].value == 5
 
 
 def test_another_horizon_asks_for_new_statistics(desk, lake):
     statistics(desk, lake)
-    with pytest.raises(AssertionError, match="materialise them anew"):
+    with pytest.raises(AssertionError, match=r"horizon_seconds was 10\.0 when it was made and is 5\.0 now; `tickline make curve_stat"):
         run(asset.curve_model(desk.model_copy(update={"horizon_seconds": 5.0})), PERIOD)
 
 
-def test_a_holiday_has_partitions_without_rows_and_the_window_passes_over_it(desk, lake):
+def test_a_holiday_has_partitions_without_rows_and_the_window_passes_over_it(desk, lake, as_made_for):
     holiday = dt.date(2026, 9, 7)  # Labor Day
     market = desk.markets["FLW"].model_copy(update={"calendar": "XNYS"})
     closed = desk.model_copy(update={"markets": {**desk.markets, "FLW": market}})
     statistics(closed, lake)
+    lake = as_made_for(closed)
     run(asset.curve_statistics(closed), holiday)
     assert lake.read("curve_statistics", market="FLW", session=holiday).height == 0
     assert run(asset.predictions(closed), holiday)["session"].value == "no session"
@@ -213,11 +218,12 @@ def test_a_holiday_has_partitions_without_rows_and_the_window_passes_over_it(des
     assert lake.read("model_scores", market="FLW", period=PERIOD)["rows_test"].unique().to_list() == [4 * (ROWS - 100)]
 
 
-def test_sums_of_a_table_that_was_corrected_in_hindsight_train_no_model(desk, lake, tmp_path):
+def test_sums_of_a_table_that_was_corrected_in_hindsight_train_no_model(desk, lake, as_made_for, tmp_path):
     table = tmp_path / "mood.csv"
     table.write_text("ts_event,score\n2026-08-30T00:00:00Z,3.0\n")
     mood = OwnSeries(path=table, value="score", delay_seconds=1)
     moody = desk.model_copy(update={"indicators": desk.indicators.model_copy(update={"series": {"mood": mood}})})
+    lake = as_made_for(moody)
     with pytest.raises(AssertionError, match="feature_table FLW 2026-08-31 has no column external_mood: it was made with other settings"):
         run(asset.curve_statistics(moody), FIRST)
     for session in Calendar(desk).training_sessions(PERIOD):
@@ -226,11 +232,11 @@ def test_sums_of_a_table_that_was_corrected_in_hindsight_train_no_model(desk, la
         run(asset.curve_statistics(moody), session)
     run(asset.curve_model(moody), PERIOD)
     table.write_text("ts_event,score\n2026-08-30T00:00:00Z,4.0\n")
-    with pytest.raises(AssertionError, match=r"the desk's own series \(mood\) have changed in what 2026-08-31, 2026-09-01"):
+    with pytest.raises(AssertionError, match=r"curve_statistics FLW 2026-08-31 .*: the user's own series have changed"):
         run(asset.curve_model(moody), PERIOD)
 
 
-def test_a_redundant_indicator_is_left_out_of_the_periods_models_and_the_desk_may_keep_it(desk, lake):
+def test_a_redundant_indicator_is_left_out_of_the_periods_models_and_the_desk_may_keep_it(desk, lake, as_made_for):
     dropping = desk.model_copy(update={"indicators": desk.indicators.model_copy(update={"drop_redundant": True})})
     for session in Calendar(desk).sessions():  # rows a minute apart, and an indicator that is another one twice over
         table = lake.read("feature_table", market="FLW", session=session)
@@ -247,11 +253,10 @@ def test_a_redundant_indicator_is_left_out_of_the_periods_models_and_the_desk_ma
     assert lake.read("indicator_trials", market="FLW", period=PERIOD).filter("best").height == 4
     sets = {"fast": (0.0, 2.0), "slow": (5.0, 60.0)}  # each without the other twin
     dropping = dropping.model_copy(update={"indicators": dropping.indicators.model_copy(update={"sets": sets})})
+    lake = as_made_for(dropping)
     run(asset.curve_model(dropping), PERIOD)
     wider = dropping.model_copy(update={"indicators": dropping.indicators.model_copy(update={"sets": {**sets, "late": (10.0, 60.0)}})})
-    with pytest.raises(
-        AssertionError, match="2026-09-07 has no curves of the set of indicators 'late': materialise curve_model of it anew"
-    ):
+    with pytest.raises(AssertionError, match=r"curve_model FLW 2026-09-07 .*: indicators\.sets was .* when it was made and is .*late"):
         run(asset.predictions(wider), PERIOD)
     narrower = lake.read("set_curves", market="FLW", period=PERIOD)
     members = {name: set(narrower.filter(indicators=name)["indicator"]) for name in sets}
@@ -269,5 +274,6 @@ def test_a_redundant_indicator_is_left_out_of_the_periods_models_and_the_desk_ma
     check(moves.drop("prediction_slow"), contract(["fast"]), "predictions")
     with pytest.raises(LakeError, match="prediction_slow"):
         check(moves.drop("prediction_slow"), contract(sets), "predictions")
+    lake = as_made_for(desk)
     run(asset.curve_model(desk), PERIOD)
     assert lake.read("curve_model", market="FLW", period=PERIOD)["indicator"].n_unique() == 5

@@ -12,7 +12,7 @@ from assets.calendar import Calendar
 from assets.desk import Desk, Market
 from assets.features.asset import checks, feature_table
 from assets.features.build import build, indicator_names
-from assets.lake import Lake
+from assets.provenance import open_lake
 from assets.ticks.dbn import read_records
 
 pytestmark = pytest.mark.filterwarnings("ignore:Specifying a partitions_def:dagster.PreviewWarning")
@@ -36,8 +36,8 @@ def ticks(desk, make):
     opens = Calendar(desk).window("FLW", SESSION).open_ns
     made = {name: make.random(seed, events=400, start=opens - 20_000_000_000) for seed, name in enumerate(desk.all_markets)}
     for name, (books, trades) in made.items():
-        Lake(desk.lake).write("clean_books", books, CleanBooks, market=name, session=SESSION)
-        Lake(desk.lake).write("trades", trades, Trades, market=name, session=SESSION)
+        open_lake(desk).write("clean_books", books, CleanBooks, market=name, session=SESSION)
+        open_lake(desk).write("trades", trades, Trades, market=name, session=SESSION)
     return made
 
 
@@ -54,7 +54,7 @@ def test_the_asset_writes_what_build_makes_of_the_sessions_hours(desk, ticks, ma
         *ticks["FLW"], {"LDR": ticks["LDR"]}, tick=make.tick, leader_ticks={"LDR": make.tick}, horizon_ns=desk.horizon_ns,
         open_ns=window.open_ns, close_ns=window.close_ns,
     )  # fmt: skip
-    written = Lake(desk.lake).read("feature_table", market="FLW", session=SESSION)
+    written = open_lake(desk).read("feature_table", market="FLW", session=SESSION)
     assert written.equals(expected)
     assert written["ts_event"].min() >= window.open_ns > ticks["FLW"][0]["ts_event"].min()
     assert [evaluation.passed for evaluation in run.get_asset_check_evaluations()] == [True]
@@ -62,7 +62,7 @@ def test_the_asset_writes_what_build_makes_of_the_sessions_hours(desk, ticks, ma
 
 def test_rows_labels_and_correlations_are_in_the_metadata(desk, ticks):
     run = materialise(desk, SESSION)
-    table = Lake(desk.lake).read("feature_table", market="FLW", session=SESSION)
+    table = open_lake(desk).read("feature_table", market="FLW", session=SESSION)
     told = run.asset_materializations_for_node("FLW__feature_table")[0].metadata
     assert told["dagster/row_count"].value == table.height
     assert told["rows_own"].value == table["own"].sum() < table.height
@@ -77,13 +77,13 @@ def test_the_traded_table_waits_for_every_market(desk):
 
 def test_a_holiday_is_a_partition_without_rows(desk):
     assert materialise(desk, HOLIDAY).success
-    table = Lake(desk.lake).read("feature_table", market="FLW", session=HOLIDAY)
+    table = open_lake(desk).read("feature_table", market="FLW", session=HOLIDAY)
     assert table.height == 0
     assert table.columns[6:] == indicator_names(["LDR"])
 
 
 def test_missing_books_of_a_leader_are_named(desk, ticks):
-    Lake(desk.lake).path("clean_books", market="LDR", session=SESSION).unlink()
+    open_lake(desk).path("clean_books", market="LDR", session=SESSION).unlink()
     failure = materialise(desk, SESSION).get_step_failure_events()[0].step_failure_data.user_failure_data
     assert failure.description.startswith("clean_books LDR 2013-10-10 is not in the lake")
 

@@ -23,6 +23,7 @@ from assets.fills.schema import VARIANTS, LiveFills, LiveOrders, LiveTicks, Quot
 from assets.fills.truth import asset as truth
 from assets.fills.what_if import LATENCIES
 from assets.lake import Lake
+from assets.provenance import open_lake
 from assets.ticks.schema import MBO_COLUMNS, RawTicks
 
 pytestmark = pytest.mark.filterwarnings("ignore:Specifying a partitions_def:dagster.PreviewWarning")
@@ -57,7 +58,7 @@ def records(hand, opens: int) -> pl.DataFrame:
 def lake(desk, hand, monkeypatch) -> Lake:
     """Two weeks of records and features of three indicators, of which the first has an opinion."""
     few = desk_indicators(desk)
-    lake, calendar = Lake(desk.lake), Calendar(desk)
+    lake, calendar = open_lake(desk), Calendar(desk)
     for k, session in enumerate(calendar.sessions()):
         hours = calendar.window("FLW", session)
         raw = records(hand, hours.open_ns)
@@ -117,10 +118,11 @@ def test_a_policy_is_chosen_and_the_session_traded(desk, lake):
     assert told["net_pnl"].value == fills["cash"][-1] / 1e9
 
 
-def test_the_session_is_traded_on_the_indicators_that_its_policy_names(desk, lake):
+def test_the_session_is_traded_on_the_indicators_that_its_policy_names(desk, lake, as_made_for):
     """Only ofi_1s knows of the label, and the slow set does not have it: a policy of that set trades on another column."""
     sets = {"fast": (0.0, 2.0), "slow": (5.0, 60.0)}
     narrow = desk.model_copy(update={"indicators": desk.indicators.model_copy(update={"sets": sets})})
+    lake = as_made_for(narrow)
     training = window.read_training_sessions(narrow, lake, PERIOD)
     for day, session in training.items():
         label = lake.read("feature_table", market="FLW", session=day)["label"]
@@ -256,15 +258,17 @@ def test_a_session_without_its_policy_says_which_one(desk, lake):
         run(asset.simulated_fills(desk), PERIOD)
 
 
-def test_a_wrong_tick_size_is_told_with_the_key_to_correct(desk, lake):
+def test_a_wrong_tick_size_is_told_with_the_key_to_correct(desk, lake, as_made_for):
     coarse = desk.model_copy(update={"markets": {"FLW": Market(symbol="FLWZ6", tick_size="3")}})
+    as_made_for(coarse)
     with pytest.raises(AssertionError, match="correct tick_size of the market in the desk file"):
         run(asset.quoting_policy(coarse), PERIOD)
 
 
-def test_a_holiday_has_partitions_without_rows(desk, lake):
+def test_a_holiday_has_partitions_without_rows(desk, lake, as_made_for):
     market = desk.markets["FLW"].model_copy(update={"calendar": "XNYS"})  # 7 September is Labor Day
     closed = desk.model_copy(update={"markets": {"FLW": market}})
+    lake = as_made_for(closed)
     told = run(asset.simulated_fills(closed), PERIOD).asset_materializations_for_node("FLW__simulated_fills")[0].metadata
     assert told["session"].value == "no session"
     assert [lake.read(table, market="FLW", session=PERIOD).height for table in ("orders", "fills", "equity")] == [0, 0, 0]

@@ -15,7 +15,7 @@ from assets.fills.policy import Policy
 from assets.fills.schema import LiveFills, LiveOrders
 from assets.fills.simulate import simulate
 from assets.fills.tape import make_tape
-from assets.lake import Lake
+from assets.provenance import open_lake
 from assets.ticks.dbn import to_frame
 from assets.ticks.exchange import Instrument
 from assets.ticks.exchange import simulate as simulate_exchange
@@ -37,7 +37,7 @@ def desk_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("desk") / "desk.toml"
     path.write_text(DEFAULT.read_text().replace("latency_ms = 20.0", 'latency_ms = 20.0\nqueue = "pessimist"'))
     desk = load_desk(path)
-    lake, market = Lake(desk.lake), desk.markets["FLW"]
+    lake, market = open_lake(desk), desk.markets["FLW"]
     for day in (MONDAY, TUESDAY):
         window = Calendar(desk).window("FLW", day)
         assert window is not None

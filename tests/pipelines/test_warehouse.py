@@ -8,7 +8,7 @@ import polars.testing
 import pytest
 
 from assets.desk import Desk, load_desk
-from assets.lake import Lake
+from assets.provenance import open_lake
 from assets.reports.statistics import weekly_table
 from benchmarks.made import plausible, put, put_report
 from pipelines.layers import LAYERS
@@ -86,7 +86,7 @@ def test_the_signs_in_a_homes_name_change_no_table(tmp_path: Path) -> None:
 
 
 def test_partitions_of_different_columns_meet_by_name(desk: Desk) -> None:
-    lake, layer = Lake(desk.lake), LAYERS["raw_ticks"]
+    lake, layer = open_lake(desk), LAYERS["raw_ticks"]
     mbo = plausible(layer.contract, 1, order_id=[77])
     mbp = plausible(layer.contract, 1).drop("order_id", "channel_id").with_columns(bid_px_00=pl.lit(5, pl.Int64))
     lake.write("raw_ticks", mbp, layer.contract, market="FLW", session=MONDAY)
@@ -101,7 +101,7 @@ def test_partitions_of_different_columns_meet_by_name(desk: Desk) -> None:
 def test_indicators_are_columns_of_the_feature_table_and_say_so(desk: Desk) -> None:
     layer = LAYERS["feature_table"]
     frame = plausible(layer.contract, 1).with_columns(skew=pl.lit(0.5, pl.Float32))
-    Lake(desk.lake).write("feature_table", frame, layer.contract, market="FLW", session=MONDAY)
+    open_lake(desk).write("feature_table", frame, layer.contract, market="FLW", session=MONDAY)
     build(desk, PROJECT)
     assert query(desk, "SELECT skew FROM stg_feature_table").rows() == [(0.5,)]
     comment = "SELECT comment FROM duckdb_columns() WHERE table_name = 'stg_feature_table' AND column_name = 'skew'"
@@ -152,7 +152,7 @@ def test_the_weekly_scorecard_says_what_the_report_says(desk: Desk) -> None:
     for day, net in enumerate(nets):
         put_report(desk, MONDAY + dt.timedelta(days=day + 2 * (day > 4)), net, **activity, **scores)
     build(desk, PROJECT)
-    lake = Lake(desk.lake)
+    lake = open_lake(desk)
     keys = lake.partitions("performance_report")
     parts = [lake.read("performance_report", **key).with_columns(session=pl.lit(key["session"]).str.to_date()) for key in keys]
     expected = weekly_table(pl.concat(parts))

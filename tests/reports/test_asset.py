@@ -19,7 +19,7 @@ from assets.curves.schema import CurveModel, ModelImportance, ModelScores
 from assets.desk import Desk
 from assets.fills.schema import VARIANTS, QuotingPolicy
 from assets.fills.truth.schema import QueueFit, ReconciledOrders
-from assets.lake import Lake
+from assets.provenance import open_lake
 from assets.reports import asset
 from assets.reports.belief import beside
 from assets.reports.exhibits import origin_queries
@@ -46,7 +46,7 @@ def desk_at(home, market, **more) -> Desk:
 def desk(tmp_path_factory, market, tables, rows, publish) -> Desk:
     """Three sessions of two weeks, materialised, with the models of both weeks."""
     desk = desk_at(tmp_path_factory.mktemp("desk"), market)
-    lake = Lake(desk.lake)
+    lake = open_lake(desk)
     for place, period in enumerate((MONDAY, MONDAY + dt.timedelta(7))):
         session = tables()
         lake.write("curve_model", session.curves, CurveModel, market="ES", period=period)
@@ -81,7 +81,7 @@ def numbers(array) -> np.ndarray:
 
 
 def test_each_session_has_a_row_and_a_page(desk):
-    lake = Lake(desk.lake)
+    lake = open_lake(desk)
     for session in SESSIONS:
         report = lake.read("performance_report", market="ES", session=session)
         assert report.height == 1
@@ -114,7 +114,7 @@ def test_the_desks_pages_are_the_same_twice(desk):
 
 
 def test_a_session_run_twice_gives_the_same_bytes(desk):
-    paths = [desk.reports / f"session-{MONDAY}.html", Lake(desk.lake).path("performance_report", market="ES", session=MONDAY)]
+    paths = [desk.reports / f"session-{MONDAY}.html", open_lake(desk).path("performance_report", market="ES", session=MONDAY)]
     before = [path.read_bytes() for path in paths]
     assert run(desk, MONDAY).success
     assert [path.read_bytes() for path in paths] == before
@@ -323,14 +323,15 @@ def test_a_missing_input_is_named_and_nothing_is_published(tmp_path, market):
     desk = desk_at(tmp_path, market)
     result = run(desk, MONDAY, raise_on_error=False)
     [failure] = [event.step_failure_data for event in result.all_node_events if event.is_step_failure]
-    assert failure.user_failure_data.description == f"book_quality ES 2026-09-21 is not in the lake at {desk.lake}: materialise it first"
+    told = "`tickline make book_quality --session 2026-09-21` makes it, `tickline demo` everything"
+    assert failure.user_failure_data.description == f"book_quality ES 2026-09-21 is not in the lake at {desk.lake}: {told}"
     assert not desk.reports.exists()
 
 
 def test_a_holiday_has_a_partition_without_rows(tmp_path, market):
     desk = desk_at(tmp_path, market.model_copy(update={"calendar": "XNYS"}))
     assert run(desk, LABOUR_DAY).success
-    assert Lake(desk.lake).read("performance_report", market="ES", session=LABOUR_DAY).equals(PerformanceReport.empty())
+    assert open_lake(desk).read("performance_report", market="ES", session=LABOUR_DAY).equals(PerformanceReport.empty())
     assert dg.materialize([asset.desk_report(desk)]).success
 
 

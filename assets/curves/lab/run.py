@@ -65,7 +65,7 @@ def score_desk(desk: Desk, lake: Lake, sessions: Sequence[dt.date]) -> Found:
         LakeError: a feature table is not in the lake.
     """
     chosen = desk_indicators(desk)
-    window = _window([read(desk, (), session) for session in sessions], len(chosen))
+    window = _window([read(desk, lake, (), session) for session in sessions], len(chosen))
     if window is None:
         return _nothing()
     return _found(tables(window, chosen), search.tried(window, chosen, "desk", range(len(chosen))))
@@ -93,7 +93,7 @@ def score_everything(
 
         def look(step: str, candidates: Sequence[Indicator]) -> Window:
             readings = []
-            for reading in spread(partial(read, desk, tuple(candidates)), sessions):
+            for reading in spread(partial(read, desk, lake, tuple(candidates)), sessions):
                 readings.append(reading)
                 read_so_far[step] += 1
                 told({step: (read_so_far[step], planned[step])})
@@ -117,9 +117,9 @@ def score_everything(
     return _found(tables(window, every), rows)
 
 
-def read(desk: Desk, candidates: Sequence[Indicator], session: dt.date) -> Readings | None:
+def read(desk: Desk, lake: Lake, candidates: Sequence[Indicator], session: dt.date) -> Readings | None:
     """Readings of a session: the desk's indicators from its feature table, then the candidates from its books."""
-    lake, chosen, market = Lake(desk.lake), desk_indicators(desk), desk.traded
+    chosen, market = desk_indicators(desk), desk.traded
     columns = ["ts_event", "bid_px", "ask_px", "label", *(indicator.name for indicator in chosen)]
     features = lake.read("feature_table", columns=columns, market=market, session=session)
     tick = desk.markets[market].tick

@@ -1,12 +1,10 @@
 """The Dagster shell of the truth measurements."""
 
 import datetime as dt
-from typing import Final
 
 import dagster as dg
 import polars as pl
 
-from assets.calendar import Calendar
 from assets.desk import Desk
 from assets.fills.tape import make_tape
 from assets.fills.truth.log import log_of
@@ -14,28 +12,18 @@ from assets.fills.truth.reconcile import reconcile
 from assets.fills.truth.schema import QueueFit, ReconciledOrders, Reconciliation, ShadowOrders
 from assets.fills.truth.shadow import FITTED, fidelity, fit_exponent
 from assets.fills.window import read_records
-from assets.lake import Lake
-from assets.shell import OWNERS, contract_check, result, told
-
-CODE_VERSION: Final = "3"
-"""Raised when a measurement changes."""
+from assets.shell import Shell, contract_check, result, told
 
 
 def shadow_orders(desk: Desk) -> dg.AssetsDefinition:
     """Each session's real orders as questions to the queue models."""
-    market, calendar, lake = desk.traded, Calendar(desk), Lake(desk.lake)
+    shell = Shell(desk, "shadow_orders")
+    desk, market, calendar, lake = shell.desk, desk.traded, shell.calendar, shell.lake
 
-    @dg.asset(
-        key=[market, "shadow_orders"],
-        group_name="fills",
+    @shell.asset(
         description="Shadow orders: real resting orders, their identity hidden; when would each have filled, by levels and trades alone? "
         "Each queue model's answers beside what became of them.",
         kinds={"numba"},
-        owners=OWNERS,
-        tags={"market": market, "layer": "fills"},
-        code_version=CODE_VERSION,
-        partitions_def=calendar.session_partitions,
-        deps=[dg.AssetKey([market, layer]) for layer in ("raw_ticks", "clean_books")],
     )
     def asset(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         session = dt.date.fromisoformat(context.partition_key)
@@ -60,18 +48,12 @@ def shadow_orders(desk: Desk) -> dg.AssetsDefinition:
 
 def queue_fit(desk: Desk) -> dg.AssetsDefinition:
     """The exponent of each period's queue models, from its training window."""
-    market, calendar, lake = desk.traded, Calendar(desk), Lake(desk.lake)
+    shell = Shell(desk, "queue_fit")
+    desk, market, calendar, lake = shell.desk, desk.traded, shell.calendar, shell.lake
 
-    @dg.asset(
-        key=[market, "queue_fit"],
-        group_name="fills",
+    @shell.asset(
         description="The exponent that told most fates of shadow orders on the training window; the period's own sessions test it.",
         kinds={"polars"},
-        owners=OWNERS,
-        tags={"market": market, "layer": "fills"},
-        code_version=CODE_VERSION,
-        partitions_def=calendar.period_partitions,
-        deps=[dg.AssetDep(dg.AssetKey([market, "shadow_orders"]), partition_mapping=calendar.training_mapping)],
     )
     def asset(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         period = dt.date.fromisoformat(context.partition_key)
@@ -87,19 +69,13 @@ def queue_fit(desk: Desk) -> dg.AssetsDefinition:
 
 def reconciliation(desk: Desk) -> dg.AssetsDefinition:
     """Our own live log of each session set against its replay."""
-    market, calendar, lake = desk.traded, Calendar(desk), Lake(desk.lake)
+    shell = Shell(desk, "reconciliation")
+    desk, market, calendar, lake = shell.desk, desk.traded, shell.calendar, shell.lake
 
-    @dg.asset(
-        key=[market, "reconciliation"],
-        group_name="fills",
+    @shell.asset(
         description="The live log's orders replayed on the market they were traded in, order by order: fills missed and imagined, times, "
         "prices, and how the P&L differs; under the desk's own delay and queue and under others.",
         kinds={"numba", "scipy"},
-        owners=OWNERS,
-        tags={"market": market, "layer": "fills"},
-        code_version=CODE_VERSION,
-        partitions_def=calendar.traded_partitions,
-        deps=[dg.AssetKey([market, "live_log"])],
     )
     def asset(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         session = dt.date.fromisoformat(context.partition_key)
