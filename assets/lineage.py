@@ -54,8 +54,8 @@ class Recipe:
 STRUCTURE: Final = ("traded", "leaders", "first_session", "last_session", "retrain", "training_sessions")
 """Keys that say which partitions there are and which are made from which: they count through the list of a partition's inputs."""
 
-HOURS: Final = ("hours", *(f"markets.{{market}}.{key}" for key in ("calendar", "zone", "hours", "days")))
-"""Keys that say when a market trades: what counts is the session's hours, of the asset's and of the traded market."""
+HOURS: Final = ("hours", *(f"markets.{{every}}.{key}" for key in ("calendar", "zone", "hours", "days")))
+"""Keys that say when the markets trade: what counts is the session's hours as the calendar gives them, in every market of the desk."""
 
 OUTSIDE: Final = ("source.folder", "indicators.series.*.path")
 """Keys that lead to files: what counts is what is in them, as the `outside` of a recipe tells."""

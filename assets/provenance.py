@@ -59,7 +59,7 @@ class Stamp:
     code: Mapping[str, str]
     """Hash of the sources by layer, likewise."""
     hours: Mapping[str, str]
-    """Of its session, by market."""
+    """Of its session, in each market of the desk."""
     outside: Mapping[str, str]
     """Names and fingerprints of what comes from outside the lake."""
     inputs: Mapping[str, str]
@@ -165,7 +165,7 @@ class Provenance:
         recipe = RECIPES[part.asset]
         below = {given: self.stamp(given) for given in self.inputs(part)}
         own = {key: self._values[key] for key in own_keys(self.desk, recipe, part.market) if key in self._values}
-        hours = {market: self._window(market, part.partition) for market in (part.market, self.desk.traded)} if _has_hours(recipe) else {}
+        hours = {market: self._window(market, part.partition) for market in self.desk.all_markets} if recipe.key == "session" else {}
         outside = self._outside(recipe, part)
         inputs = {str(given): stamp.fingerprint for given, stamp in below.items()}
         code = code_of(recipe.layer)
@@ -261,20 +261,17 @@ def own_keys(desk: Desk, recipe: Recipe, market: str) -> list[str]:
 
 def seen_by(desk: Desk, asset: str, market: str) -> Desk:
     """The desk as an asset sees it: with the keys of all that it is made from, and no other."""
-    patterns: set[str] = {*STRUCTURE, *NEUTRAL}
-    waiting, found = [(asset, market), ("", desk.traded)], set()
+    patterns: set[str] = {*STRUCTURE, *NEUTRAL, *(each for pattern in HOURS for each in _filled(pattern, market, desk))}
+    waiting, found = [(asset, market)], set[tuple[str, str]]()
     while waiting:
         name, of = waiting.pop()
         if (name, of) in found:
             continue
         found.add((name, of))
-        patterns.update(each for pattern in HOURS for each in _filled(pattern, of, desk))
-        if name:
-            recipe = RECIPES[name]
-            outside = OUTSIDE if recipe.outside else ()
-            patterns.update(own_keys(desk, recipe, of), outside)
-            markets = {"own": (of,), "every": desk.all_markets, "leaders": desk.leaders}
-            waiting += [(given.asset, each) for given in recipe.inputs for each in markets[given.markets]]
+        recipe = RECIPES[name]
+        patterns.update(own_keys(desk, recipe, of), OUTSIDE if recipe.outside else ())
+        markets = {"own": (of,), "every": desk.all_markets, "leaders": desk.leaders}
+        waiting += [(given.asset, each) for given in recipe.inputs for each in markets[given.markets]]
     return narrowed(desk, lambda key: _any(key, tuple(patterns)))
 
 
@@ -335,10 +332,6 @@ def _sha(path: Path, _mtime_ns: int, _size: int) -> str:
 def _part(table: str, keys: Mapping[str, Key]) -> Part:
     market, partition = keys.values()
     return Part(WRITER[table].asset, str(market), str(partition))
-
-
-def _has_hours(recipe: Recipe) -> bool:
-    return recipe.key == "session"
 
 
 def _own_difference(found: Stamp, asked: Stamp) -> str | None:

@@ -117,7 +117,7 @@ def test_a_week_of_holidays_scores_nothing_and_keeps_its_champion(desk, lake, as
     for definition in (asset.curve_model, asset.model_choice):
         run(definition(desk), PERIOD)
     monkeypatch.setattr(Calendar, "window", lambda _calendar, _market, _session: None)
-    as_made_for(desk)
+    lake = as_made_for(desk)
     run(asset.model_scores(desk), PERIOD)
     table = lake.read("model_scores", market="FLW", period=PERIOD)
     assert table["r2"].null_count() == len(FAST)
