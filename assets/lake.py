@@ -146,7 +146,8 @@ class Lake:
         if not path.is_file():
             raise FileNotFoundError(path)
         try:
-            return pl.read_parquet_metadata(path).get(_MADE_FROM)
+            with path.open("rb") as file:  # a name would be read as a pattern
+                return pl.read_parquet_metadata(file).get(_MADE_FROM)
         except (pl.exceptions.PolarsError, OSError) as error:
             raise self._unreadable(table, keys, error) from error
 
