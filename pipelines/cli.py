@@ -195,25 +195,32 @@ def doctor(
 @app.command()
 def record(
     desk: DeskOption = DEFAULT_DESK,
-    session: Annotated[str | None, typer.Option(help="Session to record, as 2026-09-01; today's (UTC) when left out.")] = None,
+    session: Annotated[
+        datetime | None,
+        typer.Option(formats=["%Y-%m-%d"], help="Session to record; left out: the traded market's that is open, or its next."),
+    ] = None,
     schema: Annotated[str, typer.Option(help="mbo, mbp-10, mbp-1, tbbo or trades.")] = "mbo",
     stype_in: Annotated[str, typer.Option(help="What the markets' symbols are: raw_symbol, continuous or parent.")] = "raw_symbol",
     gateway: Annotated[str | None, typer.Option(help="HOST:PORT of another gateway than the vendor's.")] = None,
 ) -> None:
     """Record a live session into the landing folder of a desk whose source is a folder; docs/recording.md."""
-    import datetime as dt
+    import time
 
     from assets.desk import load_desk
 
+    host, _, port = (gateway or "").partition(":")
+    if gateway and not (host and (port or "13000").isdigit() and 0 < int(port or 13000) < 65_536):
+        raise typer.BadParameter(f"--gateway is HOST:PORT, for instance 127.0.0.1:13000, not {gateway}")
     with _one_sentence():
-        from assets.ticks.live import Recorder
+        from assets.ticks.live import Recorder, current_session
 
-        day = dt.date.fromisoformat(session) if session else dt.datetime.now(dt.UTC).date()
-        host, _, port = (gateway or "").partition(":")
-        recorder = Recorder(load_desk(desk), day, schema=schema, stype_in=stype_in, gateway=(host, int(port or 13000)) if host else None)
-        typer.echo(f"recording to {recorder.partial} until the session's close")
+        asked = load_desk(desk)
+        day = session.date() if session else current_session(asked, time.time_ns())
+        address = (host, int(port or 13000)) if host else None
+        recorder = Recorder(asked, day, schema=schema, stype_in=stype_in, gateway=address, tell=lambda told: typer.echo(told, err=True))
+        typer.echo(f"recording {day} to {recorder.partial} until the session's close")
         path = recorder.run()
-        typer.echo(f"landed {path}; connections lost: {recorder.gaps}")
+        typer.echo(f"landed {path}; gaps: {recorder.gaps}")
 
 
 @app.command()

@@ -2,19 +2,21 @@
 
 Records are appended to a hidden file, `.NAME.partial`, as they arrive; only a whole session is given its name, so the
 landing sensor and `DbnFolder` never see half of one. The header is written last: what instrument a symbol means is known
-once the gateway has said so.
+once the gateway has said so. One recorder at a time works on a session in a folder.
 
-Where the connection was lost the recorder connects again. What was missed is not in the file, so the first record after it
-is marked F_MAYBE_BAD_BOOK, DBN's own flag for lost messages: `book_quality` counts the gap, and the book is trusted again
-from there on. Market by order begins each connection with a snapshot, which replaces the book. A recorder that was stopped
-goes on with its partial file in the same way.
+Where the connection was lost the recorder connects again. What was missed is not in the file, so the first record of each
+instrument after it is marked F_MAYBE_BAD_BOOK, DBN's own flag for lost messages: `book_quality` counts the gap, and the book
+is trusted again from there on. Market by order begins each connection with a snapshot, which replaces the book. A recorder
+that was stopped goes on with its partial file in the same way.
 """
 
 import datetime as dt
+import fcntl
 import os
-import threading
+import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,14 +24,26 @@ import databento_dbn as dbn
 import zstandard
 
 from assets.calendar import Calendar
-from assets.desk import KEY_VARIABLE, DbnFolderSource, Desk
+from assets.desk import KEY_VARIABLE, NS, DbnFolderSource, Desk
 from assets.ticks.dbn import SCHEMAS, TicksError, header_of, layout_of
 
 _LONGEST_WAIT: Final = 30.0
 """Seconds between two attempts to connect; the first waits one, each further one twice as long."""
 
-_GRACE_NS: Final = 5 * 10**9
+_TRIES: Final = 5
+"""Connections in a row on which a gateway does not keep to its protocol before it is given up."""
+
+_GRACE_NS: Final = 5 * NS
 """After a session's close: records captured before it may still be under way."""
+
+_MAPPED_SECONDS: Final = 5.0
+"""After a subscription: what each symbol means has been said by then."""
+
+_STEADY_SECONDS: Final = 60.0
+"""A connection that lasts as long is no failed one, however it ends."""
+
+_FURTHEST: Final = 14
+"""Days ahead in which a next session is looked for; no exchange is closed for as long."""
 
 _PIECE: Final = 1 << 20
 
@@ -37,8 +51,19 @@ _MAYBE_BAD_BOOK: Final = 4
 """DBN's F_MAYBE_BAD_BOOK; the floors above have their own names for a record's flags."""
 
 
-class _LostError(TicksError):
-    """The gateway is not to be reached, or no more."""
+def current_session(desk: Desk, now_ns: int) -> dt.date:
+    """The traded market's session that is open, else the next to open: on Monday at 22:30 UTC the futures trade Tuesday's.
+
+    Raises:
+        TicksError: none opens within the next two weeks.
+    """
+    calendar, today = Calendar(desk), dt.datetime.fromtimestamp(now_ns // NS, dt.UTC).date()
+    for days in range(-1, _FURTHEST):
+        day = today + dt.timedelta(days=days)
+        window = calendar.window(desk.traded, day)
+        if window is not None and window.close_ns > now_ns:
+            return day
+    raise TicksError(f"{desk.traded} has no session in the {_FURTHEST} days from {today}: name another with --session")
 
 
 class Recorder:
@@ -52,6 +77,7 @@ class Recorder:
         gateway: host and port of another gateway; None: the vendor's.
         clock: UTC nanoseconds.
         pause: waits that many seconds.
+        tell: hears, a sentence each, what goes wrong and does not end the recording.
 
     Raises:
         TicksError: the desk reads no folder, has no dataset, or has no session on that day; there is no key.
@@ -67,6 +93,7 @@ class Recorder:
         gateway: tuple[str, int] | None = None,
         clock: Callable[[], int] = time.time_ns,
         pause: Callable[[float], None] = time.sleep,
+        tell: Callable[[str], None] = lambda _: None,
     ) -> None:
         source, window = desk.source, Calendar(desk).window(desk.traded, session)
         if not isinstance(source, DbnFolderSource) or source.dataset is None:
@@ -81,16 +108,17 @@ class Recorder:
         self.path = source.folder / f"{session}.{schema}.dbn.zst"
         self.partial = self.path.with_name(f".{self.path.name}.partial")
         self._dataset, self._schema, self._stype_in, self._gateway = source.dataset, schema, stype_in, gateway
-        self._symbols = [desk.markets[name].symbol for name in desk.all_markets]
-        self._window, self._clock, self._pause = window, clock, pause
+        self._symbols = {desk.markets[name].symbol: name for name in desk.all_markets}
+        self._session, self._window, self._clock, self._pause, self._tell = session, window, clock, pause, tell
         self._layout = layout_of(schema)
         self._rtype = int(dbn.RType.from_schema(dbn.Schema.from_str(schema)))
         self._flags = self._layout.fields["flags"][1]  # type: ignore[index]
         self._symbols_seen = self.partial.with_suffix(".symbols")
-        self._over = threading.Event()
-        self._fault: Exception | None = None
+        self._mapped: set[str] = set()
+        self._since: float | None = None
+        self._said: set[str] = set()
         self.gaps = 0
-        """Connections that were lost."""
+        """Breaks of the stream: connections that were lost, records that the gateway left out."""
 
     def run(self) -> Path:
         """Record until the session's close, then land it; returns the file.
@@ -98,92 +126,155 @@ class Recorder:
         Raises:
             TicksError: the gateway refuses the key or the subscription, cannot be reached at first, or the disk refuses a write.
         """
-        if self.path.exists():
-            raise TicksError(f"{self.path} is there already: move it away to record the session again")
         try:
             self.partial.parent.mkdir(parents=True, exist_ok=True)
-            with self.partial.open("ab", buffering=_PIECE) as file:
-                file.truncate(file.tell() // self._layout.itemsize * self._layout.itemsize)  # a killed recorder may leave half a record
-                self._record(file)
-            self._land()
+            with self._alone():
+                with self.partial.open("ab", buffering=_PIECE) as file:
+                    file.truncate(file.tell() // self._layout.itemsize * self._layout.itemsize)  # a killed recorder may leave half a record
+                    self._record(file)
+                self._land()
         except OSError as error:
             raise TicksError(
                 f"{self.partial} could not be written: {error.strerror or error}; make room there, then run it again"
             ) from error
         return self.path
 
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """This session's only recorder in the folder; the system frees the lock of one that was killed."""
+        lock = self.path.with_name(f".{self._session}.recording")
+        while True:
+            with lock.open("a+") as file:
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    file.seek(0)
+                    owner = file.read().strip() or "another process"
+                    raise TicksError(
+                        f"{self._session} is being recorded into {lock.parent} by {owner}: stop that one first, "
+                        "or give this desk a source.folder of its own"
+                    ) from None
+                if not lock.exists() or lock.stat().st_ino != os.fstat(file.fileno()).st_ino:
+                    continue  # whoever held it has just ended and removed it
+                file.truncate(0)
+                file.write(f"process {os.getpid()} on {socket.gethostname()}")
+                file.flush()
+                try:
+                    landed = [path for schema in SCHEMAS if (path := lock.with_name(f"{self._session}.{schema}.dbn.zst")).exists()]
+                    if landed:
+                        raise TicksError(f"{landed[0]} is there already: move it away to record the session again")
+                    yield
+                    return
+                finally:
+                    lock.unlink(missing_ok=True)
+
     def _record(self, file: Any) -> None:
-        wait = 1.0
-        while self._clock() < self._window.close_ns + _GRACE_NS and not self._over.is_set():
-            before = file.tell()
+        from assets.ticks.gateway import Gateway, GatewayError, LostError
+
+        gateway = Gateway(self._gateway, self._key, self._dataset, self._schema, list(self._symbols), self._stype_in)
+        wait, failed = 0.5, 0
+        while not self._over():
+            before, began, kept = file.tell(), time.monotonic(), True
+            take = self._taker(file, after_gap=before > 0)
+            told = "the live gateway closed the connection"
             try:
-                self._connection(file, after_gap=before > 0)
-            except _LostError:
-                if before == 0:
+                gateway.listen(take, self._beat, file.flush)
+            except LostError as error:
+                if file.tell() == 0:
                     raise
-            if self._fault is not None:
-                raise self._fault
-            if not self._over.is_set():
-                wait = 1.0 if file.tell() > before else min(2 * wait, _LONGEST_WAIT)
+                told = str(error)
+            except GatewayError as error:
+                told, kept = str(error), time.monotonic() > began + _STEADY_SECONDS
+            finally:
+                file.flush()
+            failed = 0 if kept else failed + 1
+            if failed == _TRIES:
+                left = (
+                    f"what was recorded is in {self.partial}, and the same command goes on with it"
+                    if file.tell()
+                    else "nothing was recorded"
+                )
+                raise TicksError(f"{told}; given up after {_TRIES} tries, {left}")
+            if not self._over():
+                wait = 1.0 if kept and file.tell() > before else min(2 * wait, _LONGEST_WAIT)
+                self._tell(f"{told}; connecting again in {wait:.0f} s")
                 self._pause(wait)
 
-    def _connection(self, file: Any, *, after_gap: bool) -> None:
-        """One connection, from its subscription until it ends or the session does."""
-        from databento import BentoError, Live
+    def _over(self) -> bool:
+        return self._clock() >= self._window.close_ns + _GRACE_NS
 
-        where = {} if self._gateway is None else {"gateway": self._gateway[0], "port": self._gateway[1]}
-        client = Live(self._key, **where)
-        marking = after_gap
+    def _beat(self) -> bool:
+        """Whether the session is over; meanwhile whether each symbol has been given its meaning."""
+        self._since = self._since or time.monotonic()
+        if time.monotonic() > self._since + _MAPPED_SECONDS:
+            self._tell_unmapped()
+        return self._over()
+
+    def _taker(self, file: Any, *, after_gap: bool) -> Callable[[Any], None]:
+        """What one connection's records are handed to."""
+        marked: set[int] | None = set() if after_gap else None
+        counted = False
 
         def take(record: Any) -> None:
-            nonlocal marking
-            try:
-                if isinstance(record, dbn.SymbolMappingMsg):
-                    with self._symbols_seen.open("a") as symbols:
-                        symbols.write(f"{record.stype_in_symbol} {record.instrument_id}\n")
-                elif int(record.rtype) == self._rtype and not self._over.is_set():
-                    if record.ts_recv >= self._window.close_ns:
-                        self._over.set()
-                        return
-                    content = bytearray(bytes(record))
-                    if marking:
-                        content[self._flags] |= _MAYBE_BAD_BOOK
-                        self.gaps += 1
-                        marking = False
-                    file.write(content)
-            except Exception as error:  # whatever it is: the client would only log it and drop the record
-                self._fault = error
-                self._over.set()
+            nonlocal marked, counted
+            if isinstance(record, dbn.SymbolMappingMsg):
+                self._mapped.add(record.stype_in_symbol)
+                with self._symbols_seen.open("a") as symbols:
+                    symbols.write(f"{record.stype_in_symbol} {record.instrument_id}\n")
+            elif isinstance(record, dbn.ErrorMsg) and record.code == dbn.ErrorCode.SKIPPED_RECORDS_AFTER_SLOW_READING:
+                marked, counted = set(), False
+                self._say("the live gateway left records out, because this machine reads too slowly: the gap is marked")
+            elif int(record.rtype) == self._rtype and self._belongs(record):
+                content = bytearray(bytes(record))
+                if marked is not None and record.instrument_id not in marked:
+                    content[self._flags] |= _MAYBE_BAD_BOOK
+                    marked.add(record.instrument_id)
+                    self.gaps, counted = self.gaps + (not counted), True
+                file.write(content)
 
-        asked, remedy = self._dataset, f"check {KEY_VARIABLE} and the licence"
-        try:
-            client.add_callback(take)
-            client.subscribe(self._dataset, self._schema, self._symbols, self._stype_in, snapshot=self._schema == "mbo")
-            client.start()
-            asked = f"{self._schema} of {', '.join(self._symbols)} ({self._stype_in}) in {self._dataset}"
-            remedy = "check the markets' symbols in the desk file"
-            while client.is_connected() and not self._over.wait(0.05):
-                if self._clock() >= self._window.close_ns + _GRACE_NS:
-                    self._over.set()
-            client.stop()
-            client.block_for_close(timeout=5)
-        except BentoError as error:
-            told = str(error).replace(self._key, "***").strip() or "connection lost"
-            if "onnect" in told or "time" in told:
-                raise _LostError(f"the live gateway of {self._dataset} cannot be reached: {told}; check the network") from None
-            raise TicksError(f"the live gateway refused {asked}: {told}; {remedy}") from None
-        finally:
-            file.flush()
+        return take
+
+    def _belongs(self, record: Any) -> bool:
+        """Whether a record was captured before the session's close; it is the clock that ends the session, no record does."""
+        if record.ts_recv == dbn.UNDEF_TIMESTAMP:
+            self._say(f"instrument {record.instrument_id} sends records without a receive time: they are kept as they came")
+            return True
+        if record.ts_recv >= self._window.close_ns:
+            if self._clock() < self._window.close_ns:
+                self._say(f"instrument {record.instrument_id} sends records from after the session's close: they are left out")
+            return False
+        return True
+
+    def _tell_unmapped(self) -> None:
+        for symbol in self._symbols.keys() - self._mapped:
+            self._say(
+                f"the live gateway maps no instrument to {symbol} ({self._stype_in}), so nothing of it is recorded: "
+                f"check markets.{self._symbols[symbol]}.symbol in the desk file, and --stype-in"
+            )
+
+    def _say(self, sentence: str) -> None:
+        """Tell a sentence once a recording."""
+        if sentence not in self._said:
+            self._said.add(sentence)
+            self._tell(sentence)
 
     def _land(self) -> None:
         """Header and records to a file of their own name, compressed, at once."""
         if self.partial.stat().st_size == 0:
             self._tidy()
             raise TicksError(f"nothing arrived before the session's close: check the symbols {', '.join(self._symbols)} and the calendar")
+        instruments = self._instruments()
+        self._mapped.update(instruments)
+        self._tell_unmapped()
+        if not instruments:
+            raise TicksError(
+                f"the live gateway said of none of {', '.join(self._symbols)} which instrument it is: the records stay in {self.partial}; "
+                "check the markets' symbols in the desk file, and --stype-in"
+            )
         header = header_of(
             dataset=self._dataset,
             schema=self._schema,
-            instruments=self._instruments(),
+            instruments=instruments,
             start_ns=self._window.open_ns,
             end_ns=self._window.close_ns,
         )
@@ -202,6 +293,8 @@ class Recorder:
         self._symbols_seen.unlink(missing_ok=True)
 
     def _instruments(self) -> dict[str, list[int]]:
-        """What the gateway said that each symbol means, in this run or one before it."""
-        told = [line.rsplit(" ", 1) for line in self._symbols_seen.read_text().splitlines()]
-        return {symbol: sorted({int(number) for name, number in told if name == symbol}) for symbol in self._symbols}
+        """What the gateway said that each symbol means, in this run or one before it; without those that it did not map."""
+        lines = self._symbols_seen.read_text().splitlines() if self._symbols_seen.exists() else []
+        told = [line.rsplit(" ", 1) for line in lines]
+        found = {symbol: sorted({int(number) for name, number in told if name == symbol}) for symbol in self._symbols}
+        return {symbol: numbers for symbol, numbers in found.items() if numbers}
