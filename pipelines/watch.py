@@ -7,15 +7,16 @@ record_when_landed a sensor, where the source is a folder: records the sessions 
 
 import datetime as dt
 import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import dagster as dg
 
 from assets.calendar import Calendar
 from assets.desk import DbnFolderSource, Desk, UserError
-from assets.ticks.source import open_source
+from assets.ticks.source import DbnFolder, NoFileError, dbn_files, open_source
 from pipelines.jobs import RECORDED, SCORED, TRADED, TRAINED, market_keys, recorded_keys
 
 FAILED_CHECKS: Final = "failed_checks.log"
@@ -99,39 +100,79 @@ def record_when_landed(desk: Desk, record_session: Any) -> list[dg.SensorDefinit
     def sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
         if not source.folder.is_dir():
             return dg.SkipReason(f"no folder at {source.folder}: set source.folder in the desk file")
-        state, (before, asked) = _state(source.folder), (context.cursor or " ").split(" ")
-        if state == asked:
+        turn = _Turn.of(context.cursor)
+        files, faults = dbn_files(source.folder)
+        here = {path: _mark(path, state.st_size, state.st_mtime_ns) for path, state in files.items()}
+        # A file that is still being copied has a whole header and half its records.
+        moving = [path for path, mark in here.items() if mark not in turn.seen]
+        sessions = Calendar(desk).sessions()
+        state = _mark(sorted(here.values()), sessions[-1:])
+        if state == turn.state:
             return dg.SkipReason(f"nothing new in {source.folder}")
-        if state != before:
-            # A file that is still being copied has a whole header and half its records.
-            context.update_cursor(f"{state} {asked}")
-            return dg.SkipReason(f"files in {source.folder} have changed: waiting for one turn without a change")
         recorded = context.instance.get_materialized_partitions(market_keys(desk, RECORDED)[-1])
-        missing = [day for day in Calendar(desk).sessions() if day.isoformat() not in recorded]
-        context.update_cursor(f"{state} {state}")
-        return dg.SensorResult([_request(day, state) for day in _landed(desk, missing)])
+        landed, told = _landed(desk, [day for day in sessions if day.isoformat() not in recorded], set(moving))
+        asked = {day.isoformat(): _mark(*(here[path] for path in paths)) for day, paths in landed.items()}
+        new = [dg.RunRequest(run_key=f"{day} {mark}", partition_key=day) for day, mark in asked.items() if turn.asked.get(day) != mark]
+        said = {_mark(sentence): sentence for sentence in [*faults.values(), *told]}
+        for mark, sentence in said.items():
+            if mark not in turn.said:
+                context.log.warning(sentence)
+        kept = {day: mark for day, mark in turn.asked.items() if day not in recorded}
+        following = _Turn(state if not moving else "", sorted(here.values()), kept | asked, sorted(said))
+        context.update_cursor(json.dumps(following._asdict()))
+        if new or not moving:
+            return dg.SensorResult(new)
+        return dg.SkipReason(
+            f"{len(moving)} files in {source.folder} have changed, {moving[0].name} among them: waiting for one turn without a change"
+        )
 
     return [sensor]
 
 
-def _request(day: dt.date, state: str) -> dg.RunRequest:
-    return dg.RunRequest(run_key=f"{day} {state}", partition_key=day.isoformat())
+class _Turn(NamedTuple):
+    """What one turn of the sensor leaves for the next, kept as its cursor."""
+
+    state: str = ""
+    """Of the folder and the sessions that there are, when all of it had been asked for."""
+    seen: Sequence[str] = ()
+    """The files, as they were."""
+    asked: Mapping[str, str] = {}
+    """Sessions that have been asked for and are not recorded yet, with the files that they were asked for with."""
+    said: Sequence[str] = ()
+    """The faults that have been named."""
+
+    @staticmethod
+    def of(cursor: str | None) -> "_Turn":
+        try:
+            return _Turn(**json.loads(cursor or "{}"))
+        except (ValueError, TypeError):  # of another version
+            return _Turn()
 
 
-def _state(folder: Path) -> str:
-    files = sorted((str(path), state.st_size, state.st_mtime_ns) for path in folder.rglob("*.dbn*") if (state := path.stat()))
-    return hashlib.sha256(repr(files).encode()).hexdigest()[:16]
+def _mark(*what: object) -> str:
+    return hashlib.sha256(repr(what).encode()).hexdigest()[:12]
 
 
-def _landed(desk: Desk, sessions: list[dt.date]) -> list[dt.date]:
-    """The sessions of which the source has every market, and the holidays before the last of them."""
+def _landed(desk: Desk, sessions: list[dt.date], moving: set[Path]) -> tuple[dict[dt.date, list[Path]], list[str]]:
+    """The sessions of which the source has every market in files that lie still, and the holidays before the last of them.
+
+    Returns:
+        The files of each, and a sentence for each file that could not be read and each session that its files do not agree with.
+    """
     source = open_source(desk)
-    here: list[dt.date] = []
-    holidays: list[dt.date] = []
+    assert isinstance(source, DbnFolder)
+    here: dict[dt.date, list[Path]] = {}
+    told: dict[str, None] = {}
     for day in sessions:
         try:
-            files = [source.fetch(market, day) for market in desk.all_markets]
-        except UserError:
+            files = [path for market in desk.all_markets for path in source.fetch(market, day)]
+        except NoFileError:
             continue
-        (here if any(files) else holidays).append(day)
-    return sorted([*here, *(day for day in holidays if here and day < here[-1])])
+        except UserError as error:
+            told[f"{day}: {error}"] = None
+            continue
+        if moving.isdisjoint(files):
+            here[day] = files
+    told |= dict.fromkeys(source.faults.values())
+    last = max((day for day, files in here.items() if files), default=None)
+    return {day: files for day, files in here.items() if files or (last and day < last)}, [*told]

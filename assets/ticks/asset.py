@@ -14,7 +14,7 @@ from assets.lake import Lake
 from assets.shell import Shell, contract_check, result, rule_check, told
 from assets.ticks.dbn import stream_records, until_damage
 from assets.ticks.schema import MBO_COLUMNS, RawTicks, Recording, TradingHalts
-from assets.ticks.source import open_source
+from assets.ticks.source import DbnFolder, open_source
 
 
 def raw_ticks(desk: Desk, market: str) -> dg.AssetsDefinition:
@@ -32,6 +32,8 @@ def raw_ticks(desk: Desk, market: str) -> dg.AssetsDefinition:
             window = calendar.window(market, session)
             source = open_source(desk)
             paths, halted = source.fetch(market, session), source.halts(market, session)
+            for fault in source.faults.values() if isinstance(source, DbnFolder) else ():
+                context.log.warning("%s; it was passed over", fault)
             frames: Iterable[pl.DataFrame] = [pl.DataFrame(schema=MBO_COLUMNS)]
             damage: list[str] = []
             if window and paths:

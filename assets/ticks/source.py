@@ -2,6 +2,8 @@
 
 import datetime as dt
 import hashlib
+import os
+import stat
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -136,6 +138,27 @@ class SimulatedExchange:
         return f"SIM.{hashlib.sha256(described.encode()).hexdigest()[:11].upper()}"
 
 
+class NoFileError(TicksError):
+    """No file of a folder covers a session: it may still come."""
+
+
+def dbn_files(folder: Path) -> tuple[dict[Path, os.stat_result], dict[Path, str]]:
+    """The files that a folder source reads, by name, and a sentence for whatever has such a name and is no file."""
+    files: dict[Path, os.stat_result] = {}
+    faults: dict[Path, str] = {}
+    for path in sorted([*folder.rglob("*.dbn"), *folder.rglob("*.dbn.zst")]):
+        try:
+            state = path.stat()
+        except OSError as error:
+            faults[path] = f"{path} cannot be read ({error.strerror}): mend or remove it"
+            continue
+        if stat.S_ISREG(state.st_mode):
+            files[path] = state
+        else:
+            faults[path] = f"{path} is no file: rename it, or move it out of {folder}"
+    return files, faults
+
+
 class DbnFolder:
     """Finds a session's files in a folder by what their headers say: schema, symbol and range.
 
@@ -146,6 +169,8 @@ class DbnFolder:
         self._desk = desk
         self._source = source
         self._calendar = Calendar(desk)
+        self.faults: dict[Path, str] = {}
+        """What was passed over in the folder because its header could not be read, with the sentence."""
 
     def fetch(self, market: str, session: dt.date) -> list[Path]:
         """See `Source`."""
@@ -161,7 +186,8 @@ class DbnFolder:
         found = [path for schema in SCHEMAS for path in files.get(schema, [])]
         if not found:
             remedy = "add it, or change the desk's dates or the market's symbol"
-            raise TicksError(f"no DBN file in {folder} covers {market} ({symbol}) on {session}: {remedy}")
+            passed = f"; passed over were: {'; '.join(self.faults.values())}" if self.faults else ""
+            raise NoFileError(f"no DBN file in {folder} covers {market} ({symbol}) on {session}: {remedy}{passed}")
         return found
 
     def halts(self, market: str, session: dt.date) -> list[tuple[int, int]]:
@@ -181,8 +207,8 @@ class DbnFolder:
     def _hold_against_definitions(self, files: list[Path], market: str, session: dt.date, window: Window) -> None:
         configured = self._desk.markets[market]
         for path in files:
-            stat = path.stat()
-            definition = _definition(path, configured.symbol, stat.st_mtime_ns, stat.st_size)
+            state = path.stat()
+            definition = _definition(path, configured.symbol, state.st_mtime_ns, state.st_size)
             if definition is None:  # a continuous or parent symbol names no single contract
                 continue
             if definition.tick != configured.tick:
@@ -197,10 +223,13 @@ class DbnFolder:
     def _files(self, symbol: str, window: Window) -> dict[str, list[Path]]:
         """Files that hold the symbol within the window, by schema, in the order of their ranges."""
         found: dict[str, list[tuple[int, Path]]] = {}
-        folder = self._source.folder
-        for path in sorted([*folder.rglob("*.dbn"), *folder.rglob("*.dbn.zst")]):
-            stat = path.stat()
-            header = _header(path, stat.st_mtime_ns, stat.st_size)
+        files, self.faults = dbn_files(self._source.folder)
+        for path, state in files.items():
+            try:
+                header = _header(path, state.st_mtime_ns, state.st_size)
+            except TicksError as error:
+                self.faults[path] = str(error)
+                continue
             end = header.end or dbn.UNDEF_TIMESTAMP
             if (
                 symbol in header.mappings

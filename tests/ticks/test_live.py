@@ -352,12 +352,13 @@ def test_no_record_ends_a_session_the_clock_does(desk: Desk, records: np.ndarray
 
 
 def test_of_two_recorders_of_a_session_one_lands_what_was_sent_and_the_other_says_why_not(desk: Desk, records: np.ndarray) -> None:
-    with serving(records, held=True) as gateway:
-        first, second = recorder(desk, gateway, records), recorder(desk, gateway, records, schema="mbp-1")
+    with serving(records, records, held=True) as gateway:
+        first, second = recorder(desk, gateway, records, lasts=2.0), recorder(desk, gateway, records, schema="mbp-1")
         landed: list[Path] = []
         thread = threading.Thread(target=lambda: landed.append(first.run()))
         thread.start()
-        while not first.partial.exists() or not first.partial.stat().st_size:
+        lock, until = first.path.with_name(f".{DAY}.recording"), time.monotonic() + 1.5
+        while time.monotonic() < until and not (lock.exists() and lock.read_text()):
             time.sleep(0.01)
         with pytest.raises(TicksError, match=rf"2026-08-24 is being recorded into .* by process {os.getpid()} on .*: stop that one first"):
             second.run()
