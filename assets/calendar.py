@@ -45,7 +45,7 @@ class Calendar:
     @property
     def traded_partitions(self) -> dg.TimeWindowPartitionsDefinition:
         """The sessions that some model trades: those after the first training window."""
-        return self._sessions_from(self._first_period())
+        return self._sessions_from(self.first_period())
 
     @property
     def period_partitions(self) -> dg.TimeWindowPartitionsDefinition:
@@ -111,7 +111,8 @@ class Calendar:
     def _has_key(self, day: dt.date) -> bool:
         return self._desk.every_day or day.weekday() < 5
 
-    def _first_period(self) -> dt.date:
+    def first_period(self) -> dt.date:
+        """The first period whose training window lies within the desk's sessions, be it over or to come."""
         day = self.period_of(self._desk.first_session)
         while not (self._has_key(day) and self.period_of(day) == day and self.has_history(day)):
             day += _DAY
@@ -143,7 +144,7 @@ class Calendar:
 
     def _periods_to(self, last: dt.date | None, ahead: int) -> dg.TimeWindowPartitionsDefinition:
         """Periods from the first that can be trained to `last`; where the desk goes on, to `ahead` weeks past those that are over."""
-        first = self._first_period()
+        first = self.first_period()
         if self._desk.retrain == "daily":
             return self._sessions_from(first)
         end = max(last, first) + 7 * _DAY if last else None

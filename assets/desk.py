@@ -11,7 +11,7 @@ import re
 import tomllib
 from collections.abc import Callable, Iterator, Sequence
 from decimal import Decimal
-from itertools import pairwise
+from itertools import combinations, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeVar
 from zoneinfo import available_timezones
@@ -23,6 +23,10 @@ PRICE_UNIT: Final = 1_000_000_000
 
 NS: Final = 1_000_000_000
 """Nanoseconds in a second."""
+
+FIRST_YEAR: Final = 1980
+LAST_YEAR: Final = 2099
+"""Years in which a session, and a moment of a market's, can lie. Within them a number is a moment in one unit alone."""
 
 
 KEY_VARIABLE: Final = "DATABENTO_API_KEY"
@@ -168,6 +172,10 @@ class Market(_Part):
 
     @model_validator(mode="after")
     def _added_up(self) -> "Market":
+        if self.tick != self.tick_size * PRICE_UNIT:
+            raise ValueError(f"tick_size {self.tick_size} is no multiple of 1e-9, the unit of every price")
+        if self.tick_value < 1:
+            raise ValueError(f"a tick is worth {self.tick_size * self.multiplier}, less than 1e-9, the unit of money: correct multiplier")
         if self.fees is not None:
             if self.model_fields_set & {"maker_fee", "taker_fee"}:
                 raise ValueError("fees come in one form: maker_fee and taker_fee, or a [fees] section of who takes what, not both")
@@ -397,8 +405,11 @@ class Desk(_Part):
     @classmethod
     def _names_are_folders(cls, markets: dict[str, Market]) -> dict[str, Market]:
         for name in markets:
-            if not name.replace("_", "").isalnum():
-                raise ValueError(f"market name {name!r} may hold letters, digits and _ only")
+            if not re.fullmatch("[A-Za-z0-9_]+", name):
+                raise ValueError(f"market name {name!r} may hold the letters A to Z and a to z, digits and _ only")
+        for one, other in combinations(markets, 2):
+            if one.lower() == other.lower():
+                raise ValueError(f"markets {one} and {other} differ in capitals only, and their columns would have one name: rename one")
         return markets
 
     @model_validator(mode="after")
@@ -408,6 +419,9 @@ class Desk(_Part):
                 raise ValueError(f"{role} names market {name!r}, which has no [markets.{name}] section")
         if self.traded in self.leaders:
             raise ValueError(f"market {self.traded!r} cannot lead itself: take it out of leaders")
+        for key, day in (("first_session", self.first_session), ("last_session", self.last_session)):
+            if day is not None and not FIRST_YEAR <= day.year <= LAST_YEAR:
+                raise ValueError(f"{key} {day} is not of the years {FIRST_YEAR} to {LAST_YEAR}")
         if self.last_session is not None and self.last_session < self.first_session:
             raise ValueError(f"last_session {self.last_session} is before first_session {self.first_session}")
         if self.source.kind != "simulated" and not self.markets[self.traded].says_fees:

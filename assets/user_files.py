@@ -11,17 +11,13 @@ from typing import Final, Literal
 
 import polars as pl
 
-from assets.desk import NS, UserError, read_text
+from assets.desk import FIRST_YEAR, LAST_YEAR, NS, UserError, read_text
 
 TimeUnit = Literal["ns", "us", "ms", "s"]
 """What a number of a time counts since 1970."""
 
 NS_OF: Final[dict[TimeUnit, int]] = {"ns": 1, "us": 1_000, "ms": 1_000_000, "s": NS}
 UNIT_NAMES: Final[dict[TimeUnit, str]] = {"ns": "nanoseconds", "us": "microseconds", "ms": "milliseconds", "s": "seconds"}
-
-FIRST_YEAR: Final = 1980
-LAST_YEAR: Final = 2099
-"""Years in which a moment of a market's can lie. Within them a number is a moment in one unit alone."""
 
 FIRST_NS: Final = int(dt.datetime(FIRST_YEAR, 1, 1, tzinfo=dt.UTC).timestamp()) * NS
 END_NS: Final = int(dt.datetime(LAST_YEAR + 1, 1, 1, tzinfo=dt.UTC).timestamp()) * NS

@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Final, Literal
 
 from assets.calendar import Calendar
-from assets.desk import KEY_VARIABLE, DatabentoSource, DbnFolderSource, Desk, SimulatedSource, UserError
+from assets.desk import DbnFolderSource, Desk, SimulatedSource, UserError
 from assets.lake import Lake
 from assets.ticks.source import SimulatedExchange
+from pipelines.able import dbn_files, place_of, source_told
 from pipelines.instance import open_instance
 from pipelines.query import open_warehouse
 from pipelines.run import QUIET, plan
@@ -51,9 +52,12 @@ class Finding:
 def examine(desk: Desk, *, measure: bool = True) -> Iterator[Finding]:
     """Look at everything, one finding after the other; measuring comes last, because it takes some seconds."""
     yield Finding("machine", "ok", f"{os.cpu_count()} cores, Python {platform.python_version()}, tickline {version('tickline')}")
-    yield _desk(desk)
+    able = _desk(desk)
+    yield able
     yield _source(desk)
     yield _disk(desk)
+    if able.state == "fault":
+        return
     yield from _lake(desk)
     yield _warehouse(desk)
     yield _failed_checks(desk)
@@ -61,51 +65,30 @@ def examine(desk: Desk, *, measure: bool = True) -> Iterator[Finding]:
 
 
 def _desk(desk: Desk) -> Finding:
+    try:
+        plan(desk)
+    except UserError as error:
+        return Finding("desk", "fault", str(error))
     calendar = Calendar(desk)
     until = desk.last_session or "today"
     led = f" led by {', '.join(desk.leaders)}" if desk.leaders else ""
     sessions, traded = len(calendar.sessions()), len(calendar.traded_sessions())
     span = f"{desk.first_session} to {until}, {sessions} sessions, {traded} of them traded"
-    told = f"{desk.name}: {desk.traded}{led}, {span}, model {desk.model}"
-    try:
-        plan(desk)
-    except UserError as error:
-        return Finding("desk", "fault", str(error))
-    return Finding("desk", "ok", told)
+    return Finding("desk", "ok", f"{desk.name}: {desk.traded}{led}, {span}, model {desk.model}")
 
 
 def _source(desk: Desk) -> Finding:
-    match desk.source:
-        case SimulatedSource():
-            return Finding(
-                "source",
-                "ok",
-                f"simulated exchange, seed {desk.source.seed}, {desk.source.events_per_session:,} events a market and session",
-            )
-        case DbnFolderSource():
-            folder = desk.source.folder
-            if not folder.is_dir():
-                return Finding(
-                    "source", "fault", f"no folder at {folder}: set source.folder in the desk file to the folder that holds the DBN files"
-                )
-            files = _files(folder)
-            if not files:
-                return Finding("source", "fault", f"no .dbn or .dbn.zst file in {folder}: put the vendor's files there")
-            return Finding("source", "ok", f"{len(files)} DBN files in {folder}, {sum(file.stat().st_size for file in files) / 1e9:.2f} GB")
-        case DatabentoSource():
-            if not os.environ.get(KEY_VARIABLE):
-                return Finding("source", "fault", f"the desk asks Databento, but {KEY_VARIABLE} is not set: export it, or change [source]")
-            limit = desk.source.budget_per_session
-            return Finding("source", "ok", f"Databento {desk.source.dataset}, at most {limit} USD a market and session; a key is set")
+    try:
+        return Finding("source", "ok", source_told(desk))
+    except UserError as error:
+        return Finding("source", "fault", str(error))
 
 
 def _disk(desk: Desk) -> Finding:
-    place = desk.home.resolve()
-    while not place.exists():
-        place = place.parent
-    if not os.access(place, os.W_OK):
-        return Finding("disk", "fault", f"{place} cannot be written to: change home in the desk file")
-    free = shutil.disk_usage(place).free
+    try:
+        free = shutil.disk_usage(place_of(desk)).free
+    except UserError as error:
+        return Finding("disk", "fault", str(error))
     state: Literal["ok", "note"] = "ok" if free >= _LEAST_FREE else "note"
     return Finding("disk", state, f"{free / 1e9:.1f} GB free at {desk.home}")
 
@@ -248,13 +231,9 @@ def _records_a_session(desk: Desk) -> int | None:
         case SimulatedSource():
             return desk.source.events_per_session
         case DbnFolderSource():
-            sizes = [file.stat().st_size for file in _files(desk.source.folder)]
+            sizes = [file.stat().st_size for file in dbn_files(desk.source.folder)]
             return int(statistics.median(sizes)) // _BYTES_A_RECORD if sizes else None
     return None
-
-
-def _files(folder: Path) -> list[Path]:
-    return [*folder.rglob("*.dbn"), *folder.rglob("*.dbn.zst")] if folder.is_dir() else []
 
 
 def _span(seconds: float) -> str:

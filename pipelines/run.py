@@ -20,8 +20,8 @@ from typing import Any, Final
 import dagster as dg
 
 from assets.calendar import Calendar
-from assets.desk import Desk, UserError, load_desk
-from assets.features.chosen import desk_series, indicator_sets
+from assets.desk import Desk, load_desk
+from pipelines.able import RunError, check_desk, place_of, source_told
 from pipelines.definitions import build_definitions
 from pipelines.instance import open_instance
 from pipelines.jobs import SCORED, TRADED, TRAINED, market_keys, recorded_keys
@@ -36,10 +36,6 @@ QUIET: Final[dict[str, Any]] = {"loggers": {"console": {"config": {"log_level": 
 
 _POLL_SECONDS: Final = 1.0
 """How often progress is counted: often enough to look alive, rarely enough to cost nothing."""
-
-
-class RunError(UserError):
-    """A partition that could not be made: which one, and the asset's own sentence."""
 
 
 @dataclass(frozen=True)
@@ -60,18 +56,10 @@ def plan(desk: Desk) -> list[Task]:
     """Every task of a desk: those first that others need, then the long before the short, so that none is waited for at the end.
 
     Raises:
-        RunError: the desk's sessions end before a first model could have been trained.
-        FeaturesError: an indicator, a parameter or a table of the user's own that the desk names does not exist.
+        UserError: the desk could not work (`able.check_desk`).
     """
-    indicator_sets(desk)
-    desk_series(desk)
+    check_desk(desk)
     calendar = Calendar(desk)
-    first = calendar.training_sessions(calendar.periods()[0])
-    if first[-1] > calendar.sessions()[-1]:
-        raise RunError(
-            f"{desk.name} has {len(calendar.sessions())} sessions and a model needs {len(first)} before the first that is traded: "
-            f"set last_session to {first[-1]} or later, or training_sessions to fewer"
-        )
     record = {day: Task("record_session", day.isoformat(), tuple(recorded_keys(desk))) for day in calendar.sessions()}
     trained, scored, traded = (tuple(market_keys(desk, layers)) for layers in (TRAINED, SCORED, TRADED))
     days = {period: calendar.period_sessions(period) for period in calendar.periods()}
@@ -100,9 +88,12 @@ def run_desk(desk_file: Path, on_progress: Callable[[Progress], None]) -> None:
     """
     desk = load_desk(desk_file)
     tasks = plan(desk)
+    place_of(desk)
     with open_instance(desk) as instance:
         instance.all_asset_keys()  # creates the stores before two workers try to at once
         todo = _missing(instance, tasks)
+        if any(task.job == "record_session" for task in todo):
+            source_told(desk)
         publish = Task("publish", "", (), tuple(todo))
         began, last = time.time(), [*published_keys(), dg.AssetKey("desk_report")]
 

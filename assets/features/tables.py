@@ -6,11 +6,9 @@ from typing import Final
 
 import polars as pl
 
-from assets.desk import UserError
+from assets.desk import FIRST_YEAR, LAST_YEAR, UserError
 from assets.features.errors import FeaturesError
 from assets.user_files import (
-    FIRST_YEAR,
-    LAST_YEAR,
     UNIT_NAMES,
     TimeUnit,
     UserFileError,
