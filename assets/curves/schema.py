@@ -105,7 +105,10 @@ class IndicatorScores(pa.DataFrameModel):
     closest: str = pa.Field(nullable=True, description="The other of the desk's indicators that it is most correlated with, by rank")
     closest_correlation: pl.Float64 = pa.Field(nullable=True)
     kept: pl.Boolean = pa.Field(description="Of the desk and not redundant: the period's curves are fitted on it")
-    dropped_for: str = pa.Field(nullable=True, description="The kept indicator that makes it redundant")
+    dropped_for: str = pa.Field(
+        nullable=True,
+        description="The indicator that makes it redundant, with a rank correlation of 0.7 or more: a kept one if there is one",
+    )
 
 
 class IndicatorCorrelations(pa.DataFrameModel):

@@ -13,7 +13,7 @@ from assets.curves.joint import MODESTY
 from assets.curves.lab import search
 from assets.curves.lab.gains import Window
 from assets.curves.lab.readings import HORIZONS, read_session
-from assets.curves.lab.scores import holm, redundant, tables
+from assets.curves.lab.scores import SHARED, holm, redundant, tables
 from assets.curves.statistics import BUCKETS, edges
 from assets.desk import NS
 from assets.features.indicators import Indicator, indicators
@@ -173,6 +173,24 @@ def test_of_three_copies_the_best_stays_unless_a_lesser_one_says_all_of_it_and_m
     told: list[tuple[int, list[int]]] = []
     redundant(alone, alike, lambda j, without: bool(told.append((j, list(without)))))
     assert told == [(2, []), (0, [2])]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_what_an_indicator_is_left_out_for_is_as_close_to_it_as_the_rule_says(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    points = random.normal(size=(8, 2))
+    alike, alone = np.corrcoef(points @ random.normal(size=(2, 12)) + 0.3 * random.normal(size=(8, 12))), random.random(8)
+    dropped = redundant(alone, alike, lambda j, without: bool(random.random() < 0.2))
+    kept = set(range(8)) - set(dropped)
+    for j, other in dropped.items():
+        assert abs(alike[j, other]) >= SHARED
+        assert other in kept or not any(abs(alike[j, k]) >= SHARED for k in kept)
+
+
+def test_of_a_chain_the_middle_is_named_though_it_was_left_out_in_its_turn() -> None:
+    """The first is close to the second alone, the second to the third."""
+    alike = np.array([[1, 0.75, 0.4], [0.75, 1, 0.8], [0.4, 0.8, 1]])
+    assert redundant(np.array([0.1, 0.2, 0.3]), alike, lambda j, without: False) == {0: 1, 1: 2}
 
 
 def test_the_search_finds_the_best_tau_and_does_so_again() -> None:

@@ -1,6 +1,10 @@
 """The fit: where the damped passes come to rest, what they find, and what they do with bad input."""
 
 import datetime as dt
+import os
+import platform
+import subprocess
+import sys
 
 import numpy as np
 import polars as pl
@@ -114,6 +118,29 @@ def test_threads_do_not_change_a_bit(planted):
         one = fitted(made)
     with threadpool_limits(2):
         assert fitted(made).equals(one)
+
+
+_A_FIT = """
+import datetime as dt, sys
+from assets.curves.model import fit
+from tests.curves.conftest import HORIZON_NS, _planted
+made = _planted(20_000, 11, size=12)
+days = {"first_session": dt.date(2026, 8, 24), "last_session": dt.date(2026, 9, 18)}
+fit(made.sessions(8), made.indicators, horizon_ns=HORIZON_NS, **days).write_parquet(sys.argv[1])
+"""
+
+
+@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="the names are those of x86 processors")
+def test_another_processors_matrix_kernels_change_no_prediction_and_no_curve_in_its_first_twelve_digits(planted, tmp_path, request):
+    models = []
+    for core in ("Haswell", "Nehalem"):
+        path, known = tmp_path / core, {**os.environ, "OPENBLAS_CORETYPE": core, "PYTHONPATH": str(request.config.rootpath)}
+        subprocess.run([sys.executable, "-c", _A_FIT, str(path)], env=known, cwd=request.config.rootpath, check=True)
+        models.append(pl.read_parquet(path))
+    one, other = (found["value"].to_numpy() for found in models)
+    assert np.abs(one - other).max() <= 1e-12 * np.abs(one).max()
+    features = planted(2_000, 12, size=12).features
+    assert predict(models[0], features).tobytes() == predict(models[1], features).tobytes()
 
 
 def test_errors_tell_how_far_a_value_moves_from_sample_to_sample(planted):

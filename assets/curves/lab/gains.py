@@ -10,7 +10,8 @@ held-out session is the fall of the squared error there, - c'L - c'M c with L = 
 M = U'G U - U'C' - C U + D and g = G a0 - b of that session. Alone there are no others, and A is empty.
 
 The window is cut into consecutive stretches that are held out in turn, and lambda is chosen for each by the others among
-themselves: no choice has seen the sessions that it is judged on.
+themselves: neither the indicator's curve nor its lambda has seen the sessions that it is judged on. The smoothness of the others'
+curves has: it is chosen once, on the whole window, and is the same with the indicator and without it, and beside every one.
 """
 
 from collections.abc import Sequence

@@ -87,10 +87,11 @@ def holm(p_values: Floats) -> Floats:
 
 
 def redundant(alone: Floats, alike: Floats, adds: Callable[[int, Sequence[int]], bool]) -> dict[int, int]:
-    """The desk's indicators to leave out, each with the kept one that it is left out for, by their numbers.
+    """The desk's indicators to leave out, each with the one that it is left out for, by their numbers.
 
     From the worst alone to the best: one that shares SHARED or more with another that is still there is dropped, unless it adds
-    to all that are. Of copies that add nothing beside one another one is left.
+    to all that are. Of copies that add nothing beside one another one is left. What it is left out for shares SHARED or more with it:
+    the closest of those that are kept, or else the closest of those that were still there, which was left out in its turn.
 
     Args:
         alone: held-out R2 of each by itself, [q].
@@ -103,8 +104,10 @@ def redundant(alone: Floats, alike: Floats, adds: Callable[[int, Sequence[int]],
         near = [k for k in worst_first if k != j and k not in dropped and abs(alike[j, k]) >= SHARED]
         if near and not adds(j, list(dropped)):
             dropped[j] = max(near, key=lambda k: abs(alike[j, k]))
-    for j in reversed(list(dropped)):  # the other may have been dropped in its turn
-        dropped[j] = dropped.get(dropped[j], dropped[j])
+    for j in dropped:
+        kept = [k for k in worst_first if k not in dropped and abs(alike[j, k]) >= SHARED]
+        if kept:
+            dropped[j] = max(kept, key=lambda k: abs(alike[j, k]))
     return dropped
 
 
