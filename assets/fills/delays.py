@@ -2,7 +2,8 @@
 
 A delay belongs to the moment at which a message sets out, not to the message: a policy that sends more does not change what the
 next one meets, so that two settings of a policy are compared on the same wire, and a slow moment is slow for all that
-fall into it. A session draws from its own seed (its opening), each leg by itself.
+fall into it. A message is held back by one that set out before it and is still under way, and by nothing else: each leg's sender sees to
+that (`trader.py`, `exchange.py`, `replay.py`). A session draws from its own seed (its opening), each leg by itself.
 """
 
 from functools import lru_cache
@@ -29,7 +30,7 @@ Floats = npt.NDArray[np.float64]
 
 
 def delay_slots(trading: Trading, open_ns: int) -> dict[str, npt.NDArray[np.int64]]:
-    """The delay fields of RULES, i64[SLOTS, 2] nanoseconds each.
+    """The delay fields of RULES, i64[SLOTS] nanoseconds each.
 
     Raises:
         FillsError: a recording is missing, empty, or holds what is not a delay.
@@ -39,18 +40,8 @@ def delay_slots(trading: Trading, open_ns: int) -> dict[str, npt.NDArray[np.int6
     for k, (leg, ms) in enumerate(zip(LEGS, simple, strict=True)):
         delay = getattr(trading.delays, leg) or Delay(ms=ms)
         drawn = _drawn(delay, np.random.default_rng([open_ns, k]))
-        slots[f"{leg}_delay"] = in_order(np.rint(drawn * 1e6).astype(np.int64))
+        slots[f"{leg}_delay"] = np.rint(drawn * 1e6).astype(np.int64)
     return slots
-
-
-def in_order(delays: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """Delays (ns a slot) of a stream that keeps its order, i64[slots, 2]: beside each, the arrival of the last before its slot.
-
-    That arrival counts from the slot's start: what sets out early in the slot waits for it.
-    """
-    ends = np.arange(1, 2 * len(delays) + 1) * SLOT
-    last = np.maximum.accumulate(np.tile(delays, 2) + ends) - ends  # twice round, as the slots come again
-    return np.column_stack([delays, last[len(delays) - 1 : -1]])
 
 
 def _drawn(delay: Delay, random: np.random.Generator) -> Floats:

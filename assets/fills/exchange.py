@@ -22,8 +22,8 @@ import numpy as np
 
 from assets.books.codes import ASK, BID, Int
 from assets.desk import NS
-from assets.fills.places import follow, mind, move, reach, show, span
-from assets.fills.rows import ADDED, CLEARED, FILLED, LAST, REMOVED, UNKNOWN
+from assets.fills.places import follow, given_back, join, mind, missed, move, reach, show, span
+from assets.fills.rows import ADDED, CLEARED, FILLED, LAST, LED, REMOVED, UNKNOWN
 from assets.fills.settled import minds_queues, worth
 from assets.fills.wire import (
     ALARM,
@@ -146,7 +146,13 @@ def _share(side: Int, px: Int, volume: Int, priority: Int, ts: Int, room: Room) 
         better = sign * (order.px - px)
         if better < 0 or (better == 0 and UNKNOWN < priority < order.priority):
             break  # of orders of ours at one price the later stand behind it, too
-        quantity = min(order.left, max(0, np.int64(math.floor(left - order.ahead + 0.5))))
+        ahead = order.ahead
+        if priority == LED:
+            if missed(order, ts, room.rules):
+                j += 1
+                continue
+            ahead += given_back(order, volume, ts, room.rules) if better == 0 else 0.0
+        quantity = min(order.left, max(0, np.int64(math.floor(left - ahead + 0.5))))
         if quantity > 0:
             left -= quantity
             book_fill(o, quantity, order.px, True, ts, room)
@@ -172,9 +178,17 @@ def book_fill(o: Int, quantity: Int, px: Int, maker: bool, ts: Int, room: Room) 
         state.full = 1
         return
     fill = room.fills[state.fills]
-    fill.ts, fill.ts_known, fill.fee, fill.cash, fill.position = ts, delayed(ts, rules.response_delay), fee, state.cash, state.position
+    fill.ts, fill.ts_known, fill.fee, fill.cash, fill.position = ts, _back(ts, room), fee, state.cash, state.position
     fill.order, fill.px, fill.quantity, fill.side, fill.maker = o, px, quantity, order.side, maker
     state.fills += 1
+
+
+@part
+def _back(ts: Int, room: Room) -> Int:
+    """When an answer or a fill of `ts` has come back: none before the one that was sent before it."""
+    state = room.state
+    state.returned = max(delayed(ts, room.rules.response_delay), state.returned)
+    return state.returned
 
 
 @part
@@ -225,10 +239,10 @@ def _arrive(rows: np.ndarray, r: Int, room: Room) -> None:
         order.state, request.answer = CANCELLED, CANCELLED
     else:
         order.state, request.answer = RESTING, RESTING
-        order.ahead, order.priority = room.ladder[side, order.px, STANDS], r
+        request.ahead = room.ladder[side, order.px, STANDS]
+        join(order, request.ahead, r, request.ts_arrival)
+        show(o, request.ahead, r, request.ts_arrival, room.trader)
         state.newest = max(state.newest, r)
-        request.ahead = order.ahead
-        show(o, request.ahead, r, room.trader)
         rest(o, side, room)
 
 
@@ -242,11 +256,11 @@ def meets_own(order: Any, room: Room) -> bool:
 @part
 def receive(request: Any, room: Room) -> None:
     """A request has come: it is answered, and of a new order the exchange opens its own record."""
-    request.ts_response = delayed(request.ts_arrival, room.rules.response_delay)
+    request.ts_response = _back(request.ts_arrival, room)
     request.ahead, request.refusal = -1, 0
     if request.kind == NEW:
         order = room.orders[request.order]
-        order.ahead, order.px, order.left, order.priority = 0, request.px, request.quantity, 0
+        order.px, order.left = request.px, request.quantity
         order.side, order.state, order.immediate = request.side, IN_FLIGHT, request.immediate
 
 

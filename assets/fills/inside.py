@@ -23,6 +23,7 @@ from assets.features.state import State
 from assets.fills.exchange import book_fill, expire, leave, meets_own, next_arrival, receive, refused, rest, withdraw
 from assets.fills.heard import listen
 from assets.fills.policy import LEVELS
+from assets.fills.rows import ADDED, OURS
 from assets.fills.trader import decide
 from assets.fills.wire import (
     CANCEL,
@@ -80,7 +81,7 @@ class Venue(NamedTuple):
     slots: np.ndarray
     """i64[orders]: place in the exchange of each order of ours that rests."""
     marks: np.ndarray
-    """ROW records: ts, and the best prices without ours, after each event; as many as records on the tape."""
+    """ROW records: ts, the best prices without ours, and whether it was OURS, after each event; as many as records on the tape."""
 
 
 class Sight(NamedTuple):
@@ -113,6 +114,7 @@ def trade(venue: Venue, sight: Sight, feed: Feed, room: Room) -> tuple[int, int]
     books, tape, series, state, close = feed.books, feed.tape, feed.series, room.state, room.rules.close_ns
     at, trade_at, series_at = sight.at, sight.trade_at, 0
     tick, marks = max(room.rules.flatten_ns, venue.open_ns), 0
+    fed = 0  # when the market's last message has reached us
     begin(x, flow, random)
     draw(x, flow, random, rates, path)
     while True:
@@ -138,7 +140,7 @@ def trade(venue: Venue, sight: Sight, feed: Feed, room: Room) -> tuple[int, int]
         if ts == tick and ts < min(own, arrival, other):
             tick += NS
             if marks > 0:
-                _decide(venue, marks, ts, 0.0, room)
+                _decide(venue, marks, ts, max(fed, delayed(ts, room.rules.feed_delay)), 0.0, room)
             continue
         # Trades of the leaders that are known before a book event of this moment and market.
         now_at = 0 if ts in (own, arrival) else m
@@ -149,10 +151,11 @@ def trade(venue: Venue, sight: Sight, feed: Feed, room: Room) -> tuple[int, int]
                     break
                 on_trade(sight.state, k, tape.price[j], tape.size[j], tape.aggressor[j])
                 trade_at[k] += 1
+        ours = ts != own and ts == arrival
         if ts == own:
             happen(x, flow, random, rates, path)
             draw(x, flow, random, rates, path)
-        elif ts == arrival:
+        elif ours:
             _arrive(stamp, ts, venue, room)
         else:
             i = at[m]
@@ -163,6 +166,7 @@ def trade(venue: Venue, sight: Sight, feed: Feed, room: Room) -> tuple[int, int]
                 sight.event[BID_CT, level], sight.event[ASK_CT, level] = books.bid_ct[level][i], books.ask_ct[level][i]
             due = on_book(sight.state, sight.latest, m, ts, sight.event, sight.shown)
         if x.state[ROWS] > first:
+            fed = max(fed, delayed(ts, room.rules.feed_delay))
             for row in range(first, x.state[ROWS]):
                 told = x.tape[row]
                 if told.action == _T:
@@ -174,7 +178,7 @@ def trade(venue: Venue, sight: Sight, feed: Feed, room: Room) -> tuple[int, int]
             _book_fills(venue, first, ts, room)
             _show(x, sight.state.now[0].depth, room.rules.base, venue.tick, sight.event)
             mark = venue.marks[marks]
-            mark.ts, mark.bid, mark.ask = ts, touch(x, BUY), touch(x, SELL)
+            mark.ts, mark.bid, mark.ask, mark.kind = ts, touch(x, BUY), touch(x, SELL), OURS if ours else ADDED
             marks += 1
             due = on_book(sight.state, sight.latest, 0, ts, sight.event, sight.shown)
         if due:
@@ -182,15 +186,15 @@ def trade(venue: Venue, sight: Sight, feed: Feed, room: Room) -> tuple[int, int]
             for i in range(sight.columns.size):
                 sight.values[i] = sight.shown[sight.columns[i], 0]
                 prediction += move_of(sight.bits[i], sight.cells[i], sight.uppers[i], sight.value[i])
-            _decide(venue, marks, ts, np.float64(np.float32(prediction)), room)
+            _decide(venue, marks, ts, max(fed, delayed(ts, room.rules.feed_delay)), np.float64(np.float32(prediction)), room)
     expire(room)
     return FINISHED, marks
 
 
 @kernel
-def _decide(venue: Venue, marks: Int, ts: Int, prediction: float, room: Room) -> None:
+def _decide(venue: Venue, marks: Int, ts: Int, now: Int, prediction: float, room: Room) -> None:
     """Hear what has come back; decide on the book without our own orders."""
-    listen(delayed(ts, room.rules.feed_delay), room)
+    listen(now, room)
     x, trader = venue.x, room.trader
     row: Any = venue.marks[marks - 1]
     for side in range(2):
@@ -203,7 +207,7 @@ def _decide(venue: Venue, marks: Int, ts: Int, prediction: float, room: Room) ->
         own = trader.orders[trader.state.live[j]]
         if own.heard:
             own.ahead = _ahead(x, own.px, venue.slots[trader.state.live[j]])
-    decide(row, ts, prediction, trader)
+    decide(row, ts, now, prediction, trader)
 
 
 @kernel

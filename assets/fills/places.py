@@ -9,8 +9,8 @@ from typing import Any, Final
 import numpy as np
 
 from assets.books.codes import ASK, BID, Int
-from assets.fills.queues import after_cancel
-from assets.fills.rows import ADDED, CLEARED, REMOVED, UNKNOWN
+from assets.fills.queues import OPTIMIST, after_cancel
+from assets.fills.rows import ADDED, CLEARED, LEAD_NS, LED, REMOVED, TRADED, UNKNOWN
 from assets.fills.settled import minds_queues
 from assets.fills.wire import ALARM, ALWAYS, STANDS, Room, Trader, part
 
@@ -33,20 +33,50 @@ def move(row: Any, order: Any, stands: Int, rules: Any) -> None:
     elif row.kind == ADDED:
         if row.priority < order.priority:  # a snapshot restored it
             order.ahead += size
+    elif row.kind == TRADED:
+        if row.priority == LED and not missed(order, row.ts, rules):
+            order.ahead = max(order.ahead + given_back(order, size, row.ts, rules) - size, 0.0)
+            order.yielded = max(order.yielded - size, 0.0)
     elif row.priority != UNKNOWN:
         if row.priority < order.priority:
             order.ahead -= size
     elif row.kind == REMOVED:
-        order.ahead = after_cancel(rules.queue, rules.queue_exponent, order.ahead, stands + size - order.ahead, float(size))
+        before = order.ahead
+        order.ahead = after_cancel(rules.queue, rules.queue_exponent, before, stands + size - before, float(size))
+        order.yielded = before - order.ahead + (order.yielded if row.ts - order.yielded_at <= LEAD_NS else 0.0)
+        order.yielded_at = row.ts
     else:
         order.ahead = max(order.ahead - size, 0.0)
 
 
 @part
-def show(o: Int, ahead: Int, priority: Int, room: Trader) -> None:
-    """The market's feed shows an order of ours in its queue, behind all that stood there."""
-    own = room.orders[o]
-    own.ahead, own.priority, own.shown = ahead, priority, 1
+def missed(order: Any, ts: Int, rules: Any) -> bool:
+    """Whether a trade that its quote led, told at `ts`, may have been before an order: to the optimist it never was."""
+    return rules.queue != OPTIMIST and ts - order.since <= LEAD_NS
+
+
+@part
+def given_back(order: Any, size: Int, ts: Int, rules: Any) -> float:
+    """Contracts that stood ahead of an order when a trade of so many was made, and were taken for cancelled when its quote led it.
+
+    The optimist gives none back: by his bound others may have been cancelled.
+    """
+    if rules.queue == OPTIMIST or ts - order.yielded_at > LEAD_NS:
+        return 0.0
+    return min(float(size), order.yielded)
+
+
+@part
+def join(order: Any, ahead: Int, priority: Int, ts: Int) -> None:
+    """An order takes its place, behind all that stands at its price."""
+    order.ahead, order.priority, order.since, order.yielded, order.yielded_at = ahead, priority, ts, 0.0, ts
+
+
+@part
+def show(o: Int, ahead: Int, priority: Int, ts: Int, room: Trader) -> None:
+    """The market's feed shows an order of ours in its queue."""
+    join(room.orders[o], ahead, priority, ts)
+    room.orders[o].shown = 1
 
 
 @part

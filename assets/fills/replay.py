@@ -28,7 +28,7 @@ from assets.fills.settled import idle, idles, minds_queues, settled, stands, wat
 from assets.fills.stretches import STRETCH, Stretches, jump, over, passes, tell
 from assets.fills.tape import Tape, last_double_mid
 from assets.fills.trader import amend
-from assets.fills.wire import ALARM, NEVER, RULES, STANDS, Memory, Room, delayed, kernel, make_ladder, part
+from assets.fills.wire import ALARM, NEVER, RULES, SLOT_BITS, SLOTS, STANDS, Memory, Room, kernel, make_ladder, part
 
 if TYPE_CHECKING:
     from assets.hours import Window
@@ -45,7 +45,7 @@ Floats = npt.NDArray[np.float64]
 
 
 @kernel
-def _run(rows: np.ndarray, ts: np.ndarray, signal: np.ndarray, seen: np.ndarray, stretches: Stretches, room: Room) -> bool:
+def _run(rows: np.ndarray, ts: np.ndarray, now: np.ndarray, signal: np.ndarray, seen: np.ndarray, stretches: Stretches, room: Room) -> bool:
     """Replay a session; False if a log was too short, and then nothing in `room` means anything."""
     r = 0
     for first in range(0, len(ts), STRETCH):
@@ -56,7 +56,7 @@ def _run(rows: np.ndarray, ts: np.ndarray, signal: np.ndarray, seen: np.ndarray,
                 continue
             r = jump(rows, r, seen[first], stretches, room)
         end = min(first + STRETCH, len(ts))
-        r = _decide_each(rows, r, ts[first:end], signal[first:end], seen[first:end], room)
+        r = _decide_each(rows, r, ts[first:end], now[first:end], signal[first:end], seen[first:end], room)
         if _full(room):
             return False
     advance(rows, r, room.rules.close_ns - 1, room)
@@ -71,7 +71,7 @@ def _full(room: Room) -> bool:
 
 
 @kernel
-def _decide_each(rows: np.ndarray, r: Int, ts: np.ndarray, signal: np.ndarray, seen: np.ndarray, room: Room) -> Int:
+def _decide_each(rows: np.ndarray, r: Int, ts: np.ndarray, now: np.ndarray, signal: np.ndarray, seen: np.ndarray, room: Room) -> Int:
     """Go through some decisions, with rows before r done; return the next row."""
     watched, mattered = minds_queues(room.policy), False
     i, r = _next(0, rows, r, ts, signal, seen, room)
@@ -85,7 +85,7 @@ def _decide_each(rows: np.ndarray, r: Int, ts: np.ndarray, signal: np.ndarray, s
                 for k in range(before, r):
                     watch(rows[k], room.trader)
         else:
-            i, r, mattered = _coast(rows, r, ts, signal, seen, i, until, hearing, room)
+            i, r, mattered = _coast(rows, r, ts, now, signal, seen, i, until, hearing, room)
             if mattered:
                 react(rows[r - 1], room)
                 if watched:
@@ -93,11 +93,11 @@ def _decide_each(rows: np.ndarray, r: Int, ts: np.ndarray, signal: np.ndarray, s
                 hearing = next_news(room)  # of a fill, if there was one
             if i == len(ts) or ts[i] >= until or r < seen[i]:
                 continue
-        if hearing != NEVER and hearing <= delayed(ts[i], room.rules.feed_delay):
-            listen(delayed(ts[i], room.rules.feed_delay), room)
+        if hearing <= now[i]:
+            listen(now[i], room)
             happened = True
         if r > 0 and not settled(rows[r - 1], ts[i], signal[i], room.trader):
-            amend(rows[r - 1], ts[i], signal[i], room.trader)
+            amend(rows[r - 1], ts[i], now[i], signal[i], room.trader)
             happened = True
         i += 1
         if happened:
@@ -132,7 +132,16 @@ def _due(room: Room) -> tuple[Int, Int]:
 
 @part
 def _coast(
-    rows: np.ndarray, r: Int, ts: np.ndarray, signal: np.ndarray, seen: np.ndarray, i: Int, until: Int, hearing: Int, room: Room
+    rows: np.ndarray,
+    r: Int,
+    ts: np.ndarray,
+    now: np.ndarray,
+    signal: np.ndarray,
+    seen: np.ndarray,
+    i: Int,
+    until: Int,
+    hearing: Int,
+    room: Room,
 ) -> tuple[Int, Int, bool]:
     """Go over rows and decisions that come to nothing, as most do, up to what is due or heard.
 
@@ -154,7 +163,7 @@ def _coast(
             trade = (kind > REMOVED) & ((kind == CLEARED) | (reach(side, px) <= (front_bid if side == BID else front_ask)))
             if moved | trade | (ladder[side, px, ALARM] > ladder[side, px, STANDS]):
                 return i, r, True
-        if not least < weight * signal[i] + pull < most or (hearing != NEVER and hearing <= delayed(ts[i], room.rules.feed_delay)):
+        if not least < weight * signal[i] + pull < most or hearing <= now[i]:
             break
         i += 1
     return i, r, False
@@ -176,6 +185,19 @@ class Session:
     def seen(self) -> Ints:
         """Rows of the tape that have happened at each decision."""
         return np.searchsorted(self.tape.rows["ts"], self.ts, side="right")
+
+    def made_at(self, feed: Ints) -> Ints:
+        """When each decision is made: once what it sees, and all that the feed brought before it, has reached us.
+
+        Args:
+            feed: delay of the feed by slot, ns (`delays.py`).
+        """
+        if not feed.any():
+            return self.ts
+        rows = self.tape.rows["ts"]
+        known, came = (ts + feed[ts >> SLOT_BITS & SLOTS - 1] for ts in (self.ts, rows))
+        before = np.append(np.maximum.accumulate(came), 0)[self.seen - 1]  # of no row: 0
+        return np.maximum.accumulate(np.maximum(known, before))
 
     @cached_property
     def stretches(self) -> Mapping[str, Stretches]:
@@ -327,10 +349,11 @@ class Replayer:
         weights, name = policy.record, policy.indicators
         if self._ladder.shape[1] != session.tape.width:
             self._ladder = make_ladder(session.tape.width)
+        now = session.made_at(rules["feed_delay"][0])
         while True:
             self._ladder[:] = 0
             room = self._memory.room(self._ladder, rules, weights)
-            if _run(session.tape.rows, session.ts, session.signals[name], session.seen, session.stretches[name], room):
+            if _run(session.tape.rows, session.ts, now, session.signals[name], session.seen, session.stretches[name], room):
                 break
             self._memory = Memory(2 * len(self._memory.requests))
         self._outcome = outcome_of(self._memory, session.tape, int(rules["tick_value"][0]))

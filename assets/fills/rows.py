@@ -4,10 +4,21 @@ from typing import Final
 
 import numpy as np
 
+from assets.desk import NS
+
 ADDED, REMOVED, FILLED, TRADED, CLEARED = range(5)
+
+OURS: Final = CLEARED + 1
+"""What our own request did: of the marks of a session that we have been in, not of a tape."""
 
 UNKNOWN: Final = -1
 """Priority of a removal or a fill whose order is not known."""
+
+LED: Final = -2
+"""Priority of traded contracts whose level was shown without them before the trade was told."""
+
+LEAD_NS: Final = NS // 20
+"""How long a quote may lead its trade: four times as long as was seen on a consolidated feed of shares (12 ms)."""
 
 LAST: Final = np.iinfo(np.int32).max
 """Priority behind every order."""

@@ -10,6 +10,7 @@ import polars as pl
 from assets.desk import NS, Market, Trading
 from assets.fills.policy import Policy
 from assets.fills.replay import Outcome, Replayer, Session, make_rules, make_session
+from assets.fills.rows import OURS
 from assets.fills.schema import Equity, Fills, Orders
 from assets.fills.tape import double_mids, make_tape
 from assets.fills.wire import NEW
@@ -92,6 +93,8 @@ class _Marks:
         self.tick_value = market.tick_value
         self._ts = np.ascontiguousarray(session.tape.rows["ts"])
         self._double = double_mids(session.tape)
+        kind = session.tape.rows["kind"]
+        self._market = np.maximum.accumulate(np.where(kind == OURS, -1, np.arange(len(kind))))  # the last row that was not our doing
         self._tick = market.tick
 
     def after(self, ts: Ints) -> Ints:
@@ -101,6 +104,11 @@ class _Marks:
     def before(self, ts: Ints) -> Ints:
         """Twice the mid in ticks before anything of that nanosecond."""
         return self._double[np.maximum(np.searchsorted(self._ts, ts, side="left") - 1, 0)]
+
+    def before_ours(self, ts: Ints) -> Ints:
+        """Twice the mid in ticks after all of that nanosecond that was not our own doing: what a request of ours met."""
+        first, last = (np.searchsorted(self._ts, ts, side=side) - 1 for side in ("left", "right"))
+        return self._double[np.maximum(np.maximum(self._market[last], first), 0)]
 
     def price(self, double_mid: Ints) -> Ints:
         """A mid in 1e-9, half a unit rounded down."""
@@ -148,8 +156,9 @@ def _fills(fills: np.ndarray, clock: _Marks, base: int, market: Market) -> pl.Da
         "position": fills["position"].copy(),
         "cash": fills["cash"].copy(),
     }
-    # A maker's fill is an event of the market and is set against the mid before it; a taker's arrives after the market.
-    columns["mid"] = clock.price(np.where(maker, clock.before(ts), clock.after(ts))) if len(ts) else ts
+    # A maker's fill is an event of the market and is set against the mid before it; a taker's arrives after the market, and against
+    # the mid that it met.
+    columns["mid"] = clock.price(np.where(maker, clock.before(ts), clock.before_ours(ts))) if len(ts) else ts
     for seconds in MARKOUTS:
         later = ts + seconds * NS
         mid = pl.Series(clock.price(clock.after(later)) if len(ts) else ts)

@@ -92,10 +92,26 @@ def make_tape(records: pl.DataFrame, market: Market) -> Tape:
 
 
 def aggregated(tape: Tape) -> Tape:
-    """The same session as a feed of levels and trades shows it: nobody says whose contracts left or traded."""
+    """The same session as a feed of levels and trades shows it: nobody says whose contracts left or traded.
+
+    An order that leaves a price and joins it again at once, as one that grows does, is seen by what the price gained or lost.
+    """
     rows = tape.rows.copy()
+    gone, back = rows[:-1], rows[1:]
+    again = (gone["kind"] == REMOVED) & (back["kind"] == ADDED)
+    for name in ("ts", "side", "px"):
+        again &= gone[name] == back[name]
+    left, joined = np.flatnonzero(again), np.flatnonzero(again) + 1
+    gained = rows["size"][joined] - rows["size"][left]
+    rows["size"][left], rows["size"][joined] = np.maximum(-gained, 0), np.maximum(gained, 0)
+    for name in ("bid", "ask"):
+        rows[name][left] = rows[name][joined]
     rows["priority"][np.isin(rows["kind"], (REMOVED, FILLED))] = UNKNOWN
-    return tape._replace(rows=rows)
+    kept = np.ones(len(rows), bool)
+    kept[left[gained >= 0]] = kept[joined[gained <= 0]] = False
+    placed = np.isin(rows["kind"], (ADDED, CLEARED))
+    rows["priority"][placed] = (np.cumsum(kept) - 1)[rows["priority"][placed]]  # a row's number is what tells who joined before
+    return tape._replace(rows=rows[kept])
 
 
 _NO_PRICE: Final = np.iinfo(np.int64).min // 2

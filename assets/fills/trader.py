@@ -50,14 +50,14 @@ PROTECTION: Final = 10
 
 
 @part
-def decide(row: Any, ts: Int, prediction: float, room: Trader) -> None:
-    """One decision, on the market as the tape's row left it."""
+def decide(row: Any, ts: Int, now: Int, prediction: float, room: Trader) -> None:
+    """One decision, made at `now` on the market of `ts`, as the tape's row left it."""
     room.state.settled[:] = 0
-    amend(row, ts, prediction, room)
+    amend(row, ts, now, prediction, room)
 
 
 @kernel
-def amend(row: Any, ts: Int, prediction: float, room: Trader) -> None:
+def amend(row: Any, ts: Int, now: Int, prediction: float, room: Trader) -> None:
     """The same where the last decision may hold on a side: it is made again only where it does not."""
     state, rules, policy = room.state, room.rules, room.policy
     if state.sent + state.lives + 2 * LEVELS + 1 > len(room.requests):
@@ -73,7 +73,7 @@ def amend(row: Any, ts: Int, prediction: float, room: Trader) -> None:
         if minds_queues(policy):
             calm(ASK, room)
     blind = np.isnan(prediction) or ts - row.ts > rules.max_gap
-    state.ts, state.prediction, state.bid, state.ask = ts, 0.0 if blind else prediction, row.bid, row.ask
+    state.ts, state.now, state.prediction, state.bid, state.ask = ts, now, 0.0 if blind else prediction, row.bid, row.ask
     state.tilt = tilt(room)
     state.pull = 0.0 if policy.style == TAKE else policy.level_weight * 0.5 * (row.bid + row.ask)
     quoted = 0 <= row.bid < row.ask < room.ladder.shape[1]
@@ -133,8 +133,7 @@ def _may_send(room: Trader) -> bool:
     """Whether the exchange's limits leave room for a new order now, and for the cancel of each that may be open then."""
     state, rules = room.state, room.rules
     each = rules.messages_per_second
-    now = delayed(state.ts, rules.feed_delay)
-    if 0 < each <= state.sent and now - room.requests[state.sent - each].ts_request < NS:
+    if 0 < each <= state.sent and state.now - room.requests[state.sent - each].ts_request < NS:
         return False
     return state.sent + state.lives + 2 <= max(rules.order_to_trade_free, rules.order_to_trade * state.known_contracts)
 
@@ -273,7 +272,7 @@ def _submit(sign: Int, px: Int, quantity: Int, immediate: Int, reason: Int, valu
     o = state.orders
     own = room.orders[o]
     own.side, own.px, own.known = sign, px, quantity
-    own.ahead, own.priority, own.leaving, own.shown, own.heard = 0, 0, 0, 0, 0
+    own.leaving, own.shown, own.heard = 0, 0, 0
     state.orders += 1
     state.live[state.lives] = o
     state.lives += 1
@@ -293,7 +292,7 @@ def _send(kind: Int, o: Int, quantity: Int, immediate: Int, reason: Int, value: 
     """Put a request on the wire: it arrives a delay later, but not before the one sent before it."""
     state, order, rules = room.state, room.orders[o], room.rules
     request = room.requests[state.sent]
-    request.ts_request = delayed(state.ts, rules.feed_delay)
+    request.ts_request = state.now
     request.ts_arrival = delayed(request.ts_request, rules.order_delay if kind == NEW else rules.cancel_delay)
     if state.sent > 0:
         request.ts_arrival = max(request.ts_arrival, room.requests[state.sent - 1].ts_arrival)

@@ -33,13 +33,15 @@ def _record(**fields: str) -> np.dtype[np.void]:
     return np.dtype([(name, kind) for kind, names in fields.items() for name in names.split()], align=True)
 
 
-ORDER: Final = _record(f8="ahead", i4="px left priority", i1="side", u1="state immediate")
+ORDER: Final = _record(i8="since yielded_at", f8="ahead yielded", i4="px left priority", i1="side", u1="state immediate")
 """An order of ours at the exchange. left: contracts open; ahead: contracts before it, a fraction where they are estimated;
-priority: of the first order behind it."""
+priority: of the first order behind it; since: when it arrived; yielded: contracts by which cancels of unknown place have moved it up
+of late, the last of them at yielded_at."""
 
-OWN: Final = _record(f8="ahead", i4="px known priority", i1="side", u1="leaving shown heard")
+OWN: Final = _record(i8="since yielded_at", f8="ahead yielded", i4="px known priority", i1="side", u1="leaving shown heard")
 """The same order as we know it. known: contracts open as far as we have heard; leaving: a cancel is under way; shown: the market's feed
-holds it, and ahead and priority follow from that feed alone (`places.py`): of use to us once we have heard that it rests (heard)."""
+holds it, and its place (ahead, priority, since, yielded) follows from that feed alone (`places.py`): of use to us once we have heard that
+it rests (heard)."""
 
 REQUEST: Final = _record(
     i8="ts_request ts_arrival ts_response",
@@ -60,7 +62,7 @@ MOST_ORDERS: Final = 64
 
 STATE: Final = np.dtype(
     [
-        *_record(i8="position cash contracts volume arrived fills cancelled full newest").descr,
+        *_record(i8="position cash contracts volume arrived fills cancelled full newest returned").descr,
         ("count", "i8", 2),
         ("resting", "i8", (2, MOST_ORDERS)),
         ("front", "i8", 2),
@@ -68,7 +70,7 @@ STATE: Final = np.dtype(
     ]
 )
 """The exchange's: the account; what the market has traded, where it is counted as it comes; how many requests have arrived and fills
-been made; full: a log was too short.
+been made; full: a log was too short; returned: when the last answer or fill is back.
 
 resting: our resting orders a side, best price first, then the earlier; newest: the greatest priority that an order of ours had; front,
 back: `exchange.reach` of the first and the last place of ours that the market's rows are followed for, 0 where there is none."""
@@ -76,7 +78,7 @@ back: `exchange.reach` of the first and the last place of ours that the market's
 OURS: Final = np.dtype(
     [
         *_record(i8="known_position known_cash known_contracts orders sent heard fills_heard").descr,
-        *_record(i8="stopped full ts bid ask lives", f8="prediction tilt pull least most").descr,
+        *_record(i8="stopped full ts now bid ask lives", f8="prediction tilt pull least most").descr,
         ("live", "i8", MOST_ORDERS),
         ("standing", "i8", (2, LEVELS)),
         ("scores", "f8", LEVELS),
@@ -90,9 +92,9 @@ OURS: Final = np.dtype(
 )
 """Ours: the account as we have heard it; how many orders and requests we have sent, and how many answers and fills we have heard.
 
-live: our orders that are open as far as we know, oldest first. Of the decision being made: its time, touch and prediction, our order
-at each level of a side (-1: none) and the scores of a side's levels; tilt: what the position takes from those of the bid; pull: what the
-mid adds to them.
+live: our orders that are open as far as we know, oldest first. Of the decision being made: the time of the market that it sees (ts), its
+own time (now), touch and prediction, our order at each level of a side (-1: none) and the scores of a side's levels; tilt: what the
+position takes from those of the bid; pull: what the mid adds to them.
 settled, by side: the decision would be made again while the touch and our position stay and prediction and mid lean between low and high
 (`settled.py`), least and most being the closer ones of both sides; room, highest, lowest: whether a side may send (0), may change
 orders (1) or neither (2), and without what leans the highest score without an order and the lowest with one."""
@@ -109,7 +111,7 @@ RULES: Final = np.dtype(
             "allowed_loss allowed_until max_gap messages_per_second order_to_trade_free timeless from_behind",
             f8="queue_exponent order_to_trade skew",
         ).descr,
-        *((f"{leg}_delay", "i8", (SLOTS, 2)) for leg in ("feed", "order", "cancel", "response")),
+        *((f"{leg}_delay", "i8", SLOTS) for leg in ("feed", "order", "cancel", "response")),
     ]
 )
 """What the venue, the broker and the desk lay down, one record; money in 1e-9 of the currency, times in
@@ -120,7 +122,7 @@ and allowed_until the check's. skew: ticks that a score loses for each contract 
 timeless: none of these rules makes a decision another one by time alone. from_behind: while as many contracts stand at a price as stood
 ahead of us, none of these has left: what leaves is taken to have stood behind us.
 queue, queue_exponent: how the place in a queue is estimated where it is not known (`queues.py`). The delays by the
-slot of time in which a message sets out: its own, and what from the slot's start those before it still take (`delays.py`)."""
+slot of time in which a message sets out (`delays.py`)."""
 
 STANDS, ALARM, TAKEN = range(3)
 """Places of a ladder's price: contracts that rest there; fewer than how many make what happens there our business: ALWAYS where an order
@@ -137,9 +139,8 @@ def make_ladder(width: int) -> np.ndarray:
 
 @part
 def delayed(ts: Int, delay: np.ndarray) -> Int:
-    """When what sets out at `ts` arrives over a leg of the wire: a delay later, but not before what set out earlier."""
-    slot = (ts >> SLOT_BITS) & (SLOTS - 1)
-    return max(ts + delay[slot, 0], (ts >> SLOT_BITS << SLOT_BITS) + delay[slot, 1])
+    """When what sets out at `ts` arrives over a leg of the wire, if nothing before it is still under way."""
+    return ts + delay[(ts >> SLOT_BITS) & (SLOTS - 1)]
 
 
 class Trader(NamedTuple):

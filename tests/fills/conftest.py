@@ -138,13 +138,13 @@ class Wire:
 
     def send(self, at: float, side: int, px: int, size: int = 1, *, immediate: bool = False) -> int:
         """Send an order; its id."""
-        self.ours["ts"] = OPEN + round(at * MS)
+        self.ours["now"] = OPEN + round(at * MS)
         trader._submit(side, px - self.tape.base, size, int(immediate), wire.SCORE, 0.0, self.room.trader)
         return int(self.ours["orders"][0]) - 1
 
     def cancel(self, at: float, order: int) -> int:
         """Send a cancel; the number of the request."""
-        self.ours["ts"] = OPEN + round(at * MS)
+        self.ours["now"] = OPEN + round(at * MS)
         trader._withdraw(order, wire.SCORE, 0.0, self.room.trader)
         return int(self.ours["sent"][0]) - 1
 

@@ -6,11 +6,11 @@ import pytest
 from pydantic import ValidationError
 
 from assets.desk import Delay, Delays, Trading, load_desk
-from assets.fills.delays import SLOT, delay_slots, in_order
+from assets.fills.delays import SLOT, delay_slots
 from assets.fills.errors import FillsError
 from assets.fills.policy import Policy
 from assets.fills.replay import Replayer, make_rules, make_session
-from assets.fills.wire import SLOTS, delayed
+from assets.fills.wire import SLOTS
 
 MS = 1_000_000
 BUY = 1
@@ -58,10 +58,10 @@ def test_the_policy_decides_on_a_market_as_old_as_its_feed(hand):
 def test_a_recording_comes_in_its_order_from_a_place_of_the_sessions(tmp_path):
     path = tmp_path / "delays.csv"
     pl.DataFrame({"ms": [10.0, 12.0, 90.0]}).write_csv(path)
-    drawn = delay_slots(wire(order=Delay(file=path)), 5)["order_delay"][:, 0]
+    drawn = delay_slots(wire(order=Delay(file=path)), 5)["order_delay"]
     assert set(np.unique(drawn)) == {10 * MS, 12 * MS, 90 * MS}
     assert (drawn[1:][drawn[:-1] == 12 * MS] == 90 * MS).all()
-    starts = {int(delay_slots(wire(order=Delay(file=path)), day)["order_delay"][0, 0]) for day in range(20)}
+    starts = {int(delay_slots(wire(order=Delay(file=path)), day)["order_delay"][0]) for day in range(20)}
     assert len(starts) == 3
 
 
@@ -72,16 +72,14 @@ def test_a_recording_may_be_parquet(tmp_path):
 
 
 def test_lognormal_delays_have_their_median_and_their_spread():
-    drawn = delay_slots(wire(order=Delay(median_ms=10, sigma=0.4)), 3)["order_delay"][:, 0] / MS
+    drawn = delay_slots(wire(order=Delay(median_ms=10, sigma=0.4)), 3)["order_delay"] / MS
     assert np.median(drawn) == pytest.approx(10, rel=0.02)
     assert np.log(drawn).std() == pytest.approx(0.4, rel=0.03)
 
 
 def test_a_burst_lasts_and_multiplies():
-    calm = delay_slots(wire(order=Delay(median_ms=1, sigma=0)), 3)["order_delay"][:, 0]
-    rough = delay_slots(wire(order=Delay(median_ms=1, sigma=0, burst_chance=0.01, burst_seconds=2, burst_factor=30)), 3)["order_delay"][
-        :, 0
-    ]
+    calm = delay_slots(wire(order=Delay(median_ms=1, sigma=0)), 3)["order_delay"]
+    rough = delay_slots(wire(order=Delay(median_ms=1, sigma=0, burst_chance=0.01, burst_seconds=2, burst_factor=30)), 3)["order_delay"]
     assert (calm == MS).all()
     assert set(np.unique(rough)) == {MS, 30 * MS}
     lasting = 2_000_000_000 // SLOT + 1
@@ -94,25 +92,52 @@ def test_a_burst_lasts_and_multiplies():
 def test_sessions_draw_differently_and_the_same_session_the_same():
     trading = wire(feed=Delay(median_ms=5), order=Delay(median_ms=5))
     one, again, other = delay_slots(trading, 1), delay_slots(trading, 1), delay_slots(trading, 2)
-    assert np.array_equal(one["order_delay"][:, 0], again["order_delay"][:, 0])
-    assert not np.array_equal(one["order_delay"][:, 0], other["order_delay"][:, 0])
-    assert not np.array_equal(one["order_delay"][:, 0], one["feed_delay"])
+    assert np.array_equal(one["order_delay"], again["order_delay"])
+    assert not np.array_equal(one["order_delay"], other["order_delay"])
+    assert not np.array_equal(one["order_delay"], one["feed_delay"])
 
 
-def test_what_sets_out_later_does_not_arrive_earlier():
-    slots = delay_slots(wire(order=Delay(median_ms=50, sigma=1.5, burst_chance=0.05)), 1)["order_delay"]
-    sent = np.arange(0, 3 * SLOTS * SLOT, 7 * SLOT // 100)
-    arrived = np.array([delayed.py_func(int(ts), slots) for ts in sent[:20_000]])
-    assert (np.diff(arrived) >= 0).all()
-    assert (np.diff(sent[:20_000] + slots[sent[:20_000] // SLOT % SLOTS, 0]) < 0).any()  # by their delays alone, some would
+SLOW = Delay(median_ms=200, sigma=1.0)
+"""Half of the messages take longer than a slot, some of them ten."""
 
 
-def test_a_slow_moment_holds_back_what_comes_after_it_and_no_longer():
-    drawn = np.zeros(SLOTS, np.int64)
-    drawn[5], drawn[-1] = 5 * SLOT // 2, SLOT // 2
-    slots = in_order(drawn)
-    assert list(slots[5:10, 1]) == [0, 5 * SLOT // 2, 3 * SLOT // 2, SLOT // 2, 0]
-    assert slots[0, 1] == SLOT // 2  # the slots come again
+def each_time(hand, gap_ms, **legs):
+    """Requests that are sent one by one, so far apart: milliseconds that each took there and its answer back, and when they came."""
+    market = hand.Wire(hand.quiet_market())
+    for name, slots in delay_slots(wire(**legs), hand.open).items():
+        market.rules[name] = slots
+    for k in range(30):
+        market.cancel(gap_ms * (k + 1), market.send(gap_ms * (k + 1), BUY, 95))
+    sent = market.run().room.requests[:60]
+    return [np.asarray(sent[name] - hand.open) / MS for name in ("ts_request", "ts_arrival", "ts_response")]
+
+
+def test_what_sets_out_later_does_not_arrive_earlier(hand):
+    request, arrival, response = each_time(hand, 30, order=SLOW, cancel=SLOW, response=SLOW)
+    assert (np.diff(arrival) >= 0).all()
+    assert (np.diff(response) >= 0).all()
+    alone = delay_slots(wire(order=SLOW), hand.open)["order_delay"][(hand.open + (request[::2] * MS).astype(np.int64)) // SLOT % SLOTS] / MS
+    assert (arrival[::2] > request[::2] + alone + 1).any()  # by their delays alone, some would
+
+
+def test_a_message_with_none_before_it_takes_the_time_that_the_desk_tells(hand):
+    """A minute apart nothing is held back by anything, whatever the slots between were drawn."""
+    legs = {"order": SLOW, "cancel": Delay(ms=0), "response": SLOW}
+    slots = delay_slots(wire(**legs), hand.open)
+    request, arrival, response = (times[::2] for times in each_time(hand, 60_000, **legs))
+    for name, went, came in (("order_delay", request, arrival), ("response_delay", arrival, response)):
+        slot = (hand.open + (went * MS).astype(np.int64)) // SLOT % SLOTS
+        assert came - went == pytest.approx(slots[name][slot] / MS, abs=1e-3)
+
+
+def test_the_feed_is_held_back_by_its_own_messages_alone(hand):
+    """A market that is silent between two records: what is seen of the second is as old as the desk tells, or waits for the first."""
+    tape = hand.quiet_market().add(1_000, BUY, 100, 1, 500).add(1_200, BUY, 100, 1, 501).add(60_000, BUY, 100, 1, 502).tape()
+    session = make_session(tape, *hand.signal_of((1_000, 0.0), (1_200, 0.0), (60_000, 0.0)), hand.hours)
+    feed = np.full(SLOTS, 300 * MS)
+    feed[(hand.open + 1_000 * MS) // SLOT % SLOTS] = 2_000 * MS
+    assert [(int(at) - hand.open) / MS for at in session.made_at(feed)[:3]] == [3_000, 3_000, 60_300]
+    assert session.made_at(np.zeros(SLOTS, np.int64)) is session.ts
 
 
 @pytest.mark.parametrize(

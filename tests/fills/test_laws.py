@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 
 from assets.desk import ALL, Delay, Delays, Trading
 from assets.fills import wire
-from assets.fills.delays import in_order
 from assets.fills.policy import SCORES, TAKE, TOUCH, Policy
 from assets.fills.queues import QUEUES
 from assets.fills.replay import Replayer, make_rules, make_session
@@ -219,7 +218,7 @@ def test_what_has_not_come_back_changes_no_decision(hand, seed, policy, cut, lat
         rules = make_rules(hand.market, Trading(max_position=3, daily_loss_limit=40), session)
         delays = np.full(wire.SLOTS, 20 * MS)
         delays[(np.arange(wire.SLOTS) - slot) % wire.SLOTS < wire.SLOTS // 2] = round(delay * MS)
-        rules["response_delay"] = in_order(delays)
+        rules["response_delay"] = delays
         replayer = Replayer()
         replayer.run(session, policy, rules)
         made, filled = replayer.requests.copy(), replayer.fills.copy()

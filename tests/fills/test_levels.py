@@ -1,6 +1,7 @@
 """The tape of records that bring levels and no orders: what is seen is held exactly, what is not is never in our favour."""
 
 import datetime as dt
+from types import SimpleNamespace
 
 import numpy as np
 import polars as pl
@@ -11,10 +12,12 @@ from assets.books.rebuild import rebuild
 from assets.books.schema import LEVELS
 from assets.desk import Market
 from assets.fills.levels import FIRST
+from assets.fills.queues import QUEUES
 from assets.fills.rows import ADDED, CLEARED, FILLED, REMOVED, TRADED, UNKNOWN
 from assets.fills.tape import Tape, make_tape
 from assets.ticks.dbn import to_frame
 from assets.ticks.exchange import Instrument, simulate
+from tests.fills.test_laws import Venue, random_market
 
 MARKET = Market(symbol="TEST", tick_size="1")
 UNIT = 10**9
@@ -155,3 +158,120 @@ def test_on_a_traded_session_every_level_in_view_is_held_exactly(depth):
             best = max if side == 0 else min
             held = [px for (which, px), size in standing.items() if which == side and size]
             assert best(held, default=None) == (seen[0][0] // market.tick if seen[0][1] else None)
+
+
+def shown(records: pl.DataFrame, depth: int, late: np.ndarray | None = None) -> pl.DataFrame:
+    """MBO records as a feed of levels tells them: a trade with the levels before it, each change of the book with those after it.
+
+    Args:
+        late: nanoseconds by which each record's trade is told after the levels that lack it.
+    """
+    orders: dict[int, tuple[int, int, int]] = {}
+    rows = []
+    for k, record in enumerate(records.to_dicts()):
+        action, order = record["action"], record["order_id"]
+        if action == codes.FILL:
+            continue
+        if action in (codes.ADD, codes.MODIFY):
+            orders[order] = (record["side"], record["price"], record["size"])
+        elif action == codes.CANCEL:
+            side, price, size = orders.pop(order)
+            if size > record["size"]:
+                orders[order] = (side, price, size - record["size"])
+        row = {name: record[name] for name in ("ts_event", "action", "side", "price", "size", "flags")}
+        if late is not None and action == codes.TRADE:
+            row["ts_event"] += int(late[k])
+        for side, name, sign in ((codes.SIDE_BID, "bid", -1), (codes.SIDE_ASK, "ask", 1)):
+            sizes: dict[int, int] = {}
+            for of, price, size in orders.values():
+                if of == side:
+                    sizes[price] = sizes.get(price, 0) + size
+            best = sorted(sizes, key=lambda price: sign * price)[:depth]
+            for level in range(depth):
+                price = best[level] if level < len(best) else codes.UNDEF_PRICE
+                row[f"{name}_px_{level:02d}"], row[f"{name}_sz_{level:02d}"] = price, sizes.get(price, 0)
+        rows.append(row)
+    quotes = pl.DataFrame(rows).with_columns(pl.col("action", "side", "flags").cast(pl.UInt8), pl.col("size").cast(pl.UInt32))
+    if late is None:
+        return quotes
+    # A trade that is told late shows the levels of then.
+    levels = [name for name in quotes.columns if name[:3] in ("bid", "ask")]
+    trade = pl.col("action") == codes.TRADE
+    known = [pl.when(~trade).then(pl.col(name)).alias(name) for name in levels]
+    return quotes.with_columns(known).sort("ts_event", maintain_order=True).with_columns(pl.col(levels).forward_fill().fill_null(0))
+
+
+@pytest.mark.parametrize("depth", [1, 10])
+@pytest.mark.parametrize("seed", range(3))
+def test_a_trade_leaves_a_queue_once_however_its_level_is_shown_after_it(hand, seed, depth):
+    stream, _ = random_market(hand, seed)
+    records = stream.frame()
+    rows = make_tape(shown(records, depth), hand.market).rows
+    traded = records.filter(pl.col("action") == codes.TRADE)["size"].sum()
+    assert rows["size"][rows["kind"] == FILLED].sum() == traded
+    assert not (rows["kind"] == TRADED).any()
+
+
+def steady_market(hand, seed: int):
+    """Orders that join, trade and are cancelled; none gives up its place by growing, which levels show as growth alone."""
+    random = np.random.default_rng(seed)
+    venue, at = Venue(hand.Stream(), random), 0.0
+    for level in range(6):
+        venue.join(0, 1, 100 - level, 5)
+        venue.join(0, -1, 101 + level, 5)
+    for _ in range(400):
+        at += float(random.integers(1, 31))
+        what, side = random.random(), 1 if random.random() < 0.5 else -1
+        places = [(key, k) for key, queue in venue.queues.items() for k in range(len(queue))]
+        if what < 0.5 or len(places) < 12:
+            near = (venue.touch(-side) or 100 + side) - side
+            venue.join(at, side, near - side * int(random.integers(0, 4)), int(random.integers(1, 6)))
+        elif what < 0.7:
+            venue.take(at, side, int(random.integers(1, 9)))
+        else:
+            key, k = places[int(random.integers(len(places)))]
+            venue.stream.cancel(at, venue.queues[key].pop(k)[0])
+    return venue.stream, at
+
+
+def filled_by(hand, tape: Tape, queue: str, orders: list[tuple[float, int, int]]) -> list[int]:
+    """Contracts that each order gets, alone in the market: (ms, side, price)."""
+    got = []
+    for at, side, px in orders:
+        market = hand.Wire(SimpleNamespace(tape=lambda: tape), latency_ms=0.5, post_only=True)
+        market.rules["queue"] = QUEUES.index(queue)
+        order = market.send(at, side, px, 3)
+        got.append(market.run().filled(order))
+    return got
+
+
+@pytest.mark.parametrize("led", [False, True])
+def test_the_pessimist_fills_no_more_and_the_optimist_no_less_than_the_exact_queue(hand, led):
+    """On markets shown as ten levels, at once or with quotes that lead their trades by 1 to 12 ms."""
+    sums = np.zeros(3, np.int64)
+    for seed in range(6):
+        stream, end = steady_market(hand, seed)
+        records, random = stream.frame(), np.random.default_rng(seed)
+        late = random.integers(1_000_000, 12_000_000, records.height) if led else None
+        sides = [1 if random.random() < 0.5 else -1 for _ in range(40)]
+        orders = [(float(random.uniform(5, 0.8 * end)), side, 100 - side * int(random.integers(-1, 3))) for side in sides]
+        tape = make_tape(shown(records, 10, late), hand.market)
+        low, high = (filled_by(hand, tape, queue, orders) for queue in ("pessimist", "optimist"))
+        exact = filled_by(hand, stream.tape(), "exact", orders)
+        assert all(one <= two <= three for one, two, three in zip(low, exact, high, strict=True))
+        sums += [sum(low), sum(exact), sum(high)]
+    assert 0.5 * sums[1] < sums[0] < sums[1] < sums[2]
+
+
+@pytest.mark.parametrize("depth", [1, 10])
+def test_the_best_prices_are_those_shown_last_though_only_what_had_traded_left(hand, depth):
+    """A trade that takes all of the best price: the record that shows the next one brings no row of its own."""
+    stream, _ = random_market(hand, 0)
+    quotes = shown(stream.frame(), depth)
+    tape = make_tape(quotes, hand.market)
+    last = np.searchsorted(tape.rows["ts"], quotes["ts_event"].unique(maintain_order=True), side="right") - 1
+    shown_last = quotes.group_by("ts_event", maintain_order=True).last()
+    for name in ("bid", "ask"):
+        seen = shown_last[f"{name}_px_00"].to_numpy()
+        known = seen != codes.UNDEF_PRICE
+        assert ((tape.rows[name][last[known]].astype(np.int64) + tape.base) * hand.tick == seen[known]).all()

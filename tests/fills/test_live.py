@@ -19,6 +19,7 @@ from assets.fills.account import faults
 from assets.fills.delays import _recorded, delay_slots
 from assets.fills.live import Live, Surroundings, trade_live
 from assets.fills.policy import Policy
+from assets.fills.rows import OURS
 from assets.fills.simulate import Simulation, simulate
 from assets.fills.tape import make_tape
 from assets.fills.truth.log import log_of
@@ -184,13 +185,24 @@ def test_all_are_filled_in_price_time_priority_and_no_event_ends_crossed(session
             assert max(queues[0]) < min(queues[1])
 
 
+def test_a_taker_is_set_against_the_mid_before_its_own_taking(session):
+    fills, marks = session.simulation.fills.filter(liquidity="taker"), session.marks
+    market = marks[marks["kind"] != OURS]
+    met = market[np.searchsorted(market["ts"], fills["ts_event"].to_numpy(), side="right") - 1]
+    after = marks[np.searchsorted(marks["ts"], fills["ts_event"].to_numpy(), side="right") - 1]
+    course = courses(5, MONDAY, MARKETS[:1], **SETTINGS)[0]
+    base = course.start + course.low
+    assert fills["mid"].to_list() == ((met["bid"].astype(np.int64) + met["ask"] + 2 * base) * MARKET.tick // 2).tolist()
+    assert (after["bid"].astype(np.int64) + after["ask"] != met["bid"].astype(np.int64) + met["ask"]).any()
+
+
 def test_what_has_not_come_back_changes_no_decision(recorded, session, tmp_path):
     """Answers take longer from some moment on: all is sent alike until the first of them would have been heard."""
     path, usual, rows = tmp_path / "response.csv", 20, np.arange(SLOTS)
     legs = Delays(order=Delay(ms=usual), cancel=Delay(ms=usual), response=Delay(file=path))
     slower = TRADING.model_copy(update={"delays": legs})
     pl.DataFrame({"ms": rows}).write_csv(path)
-    row_of = (delay_slots(slower, OPEN)["response_delay"][:, 0] * 1000 // NS).astype(np.int64)  # of the recording, at each slot
+    row_of = (delay_slots(slower, OPEN)["response_delay"] * 1000 // NS).astype(np.int64)  # of the recording, at each slot
     slots = (rows - (OPEN >> SLOT_BITS)) % SLOTS > SLOTS // 4
     _recorded.cache_clear()
     pl.DataFrame({"ms": np.where(slots[np.argsort(row_of)], 700.0, usual)}).write_csv(path)

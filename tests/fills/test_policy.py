@@ -179,7 +179,7 @@ def test_what_the_position_cost_changes_nothing(hand, prediction):
         market = hand.Wire(hand.quiet_market(ask=101), max_position=10).run(1)
         market.ours["known_position"], market.ours["known_cash"] = position, cash
         market.rules["loss_limit"] = 10**18
-        trader.decide(market.tape.rows[-1], hand.open + 100 * MS, prediction, market.room.trader)
+        trader.decide(market.tape.rows[-1], hand.open + 100 * MS, hand.open + 100 * MS, prediction, market.room.trader)
         requests = market.room.requests[: market.ours["sent"][0]]
         return [(int(r["side"]), int(r["px"]), float(r["score"])) for r in requests]
 

@@ -25,14 +25,14 @@ from assets.ticks.exchange import Instrument, simulate
 
 
 @kernel
-def every_decision(rows, ts, signal, room):
+def every_decision(rows, ts, now, signal, room):
     """The replay without passing any decision over."""
     r = 0
     for i in range(len(ts)):
         r = advance(rows, r, ts[i], room)
-        listen(wire.delayed(ts[i], room.rules.feed_delay), room)
+        listen(now[i], room)
         if r > 0:
-            decide(rows[r - 1], ts[i], signal[i], room.trader)
+            decide(rows[r - 1], ts[i], now[i], signal[i], room.trader)
     advance(rows, r, room.rules.close_ns - 1, room)
     expire(room)
 
@@ -102,7 +102,7 @@ def same_both_ways(session, policy, rules):
     replayer.run(session, policy, rules)
     memory = wire.Memory(len(replayer._memory.requests))
     room = memory.room(wire.make_ladder(session.tape.width), rules, policy.record)
-    every_decision(session.tape.rows, session.ts, session.signals[ALL], room)
+    every_decision(session.tape.rows, session.ts, session.made_at(rules["feed_delay"][0]), session.signals[ALL], room)
     assert memory.sent.tobytes() == replayer.requests.tobytes()
     assert memory.filled.tobytes() == replayer.fills.tobytes()
     return replayer.fills

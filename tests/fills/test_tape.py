@@ -11,7 +11,7 @@ from assets.books.rebuild import applied, rebuild
 from assets.desk import Market
 from assets.fills.errors import FillsError
 from assets.fills.rows import ADDED, CLEARED, FILLED, REMOVED, TRADED
-from assets.fills.tape import double_mids, last_double_mid, make_tape
+from assets.fills.tape import aggregated, double_mids, last_double_mid, make_tape
 
 BUY, SELL = 1, -1
 
@@ -187,3 +187,14 @@ def test_of_an_event_we_get_what_is_left_after_those_before_us_however_it_is_lis
         market = hand.Wire(hand.quiet_market().add(30, BUY, 100, 3, 200).trade(60, SELL, 100, *met))
         order = market.send(5, BUY, 100, 1)
         assert market.run().filled(order) == 1
+
+
+def test_the_aggregated_view_of_an_order_that_grows_is_growth_and_of_one_that_shrinks_by_leaving_a_loss(stream):
+    tape = stream.add(2, BUY, 99, 4, 3).modify(3, 1, size=8).modify(4, 3, px=98).add(5, BUY, 99, 1, 4).tape()
+    stream.cancel(6, 2).add(6, SELL, 102, 2, 5)  # leaves five, and two join in the same moment
+    whole, seen = rows(stream.tape()), aggregated(stream.tape())
+    assert (REMOVED, 100, 5) in whole
+    assert rows(seen)[3:] == [(ADDED, 100, 3), (REMOVED, 99, 4), (ADDED, 98, 4), (ADDED, 99, 1), (REMOVED, 102, 3)]
+    assert list(seen.rows["bid"] + tape.base) == [100] * 8
+    joined = seen.rows["kind"] == ADDED
+    assert (seen.rows["priority"][joined] == np.flatnonzero(joined)).all()

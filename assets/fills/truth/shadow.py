@@ -190,6 +190,12 @@ def _ask(
                 count[s] = 0
             continue
 
+        back = 0  # contracts of an order that leaves its price and joins it again at once: levels show what it gained or lost
+        if kind == REMOVED and r + 1 < len(rows):
+            joins = rows[r + 1]
+            if joins.kind == ADDED and joins.ts == ts and joins.side == side and joins.px == px:
+                back = min(size, np.int64(joins.size))
+
         # An opposite order that comes to rest at a price of ours or through it would have met us.
         met = 1 - side if kind == ADDED else side
         sign, j = 1 if met == BID else -1, 0
@@ -211,7 +217,7 @@ def _ask(
                             continue
                         if not exact:
                             behind = max(ladder[met, px] + size - own[o] - ahead[o, m], 0.0)
-                            ahead[o, m] = after_cancel(queues[m], exponents[m], ahead[o, m], behind, float(size))
+                            ahead[o, m] = after_cancel(queues[m], exponents[m], ahead[o, m], behind, float(size - back))
                         elif priority < question.row:
                             ahead[o, m] -= size
                     elif exact and better == 0 and kind == FILLED and UNKNOWN < priority < question.row:
