@@ -132,7 +132,7 @@ def _resent(played: Played, session: Session) -> set[tuple[int, int, int]]:
     requests = memory.requests
     requests["ts_request"], requests["kind"], _, requests["side"], requests["px"] = played.sent.T
     requests["ts_arrival"], requests["order"], requests["quantity"] = played.sent[:, 0] + TRADING.latency_ns, played.sent[:, 2] - 1, 1
-    room = memory.room(make_ladder(tape.width), rules, AT_TOUCH.record)
+    room = memory.room(make_ladder(tape.width), rules, AT_TOUCH.record, len(tape.rows))
     memory.ours["sent"] = n
     advance(tape.rows, 0, int(rules["close_ns"][0]) - 1, room)
     return _told(memory.filled)

@@ -8,7 +8,7 @@ What an order of ours gets:
 - several orders of ours share one trade's contracts, the better price first, then the earlier order;
 - an opposite order that comes to rest at its price or through it would have met it first: it gives its contracts;
 - what crosses on arrival takes the prices then standing, as many contracts as stand there; what we took is gone
-  for us until the price shows fewer contracts than that (they have left) or more (they were renewed);
+  for us: where orders are known by their priority until those leave that we took it of, else until fewer stand there;
 - it never meets an order of ours: the exchange rejects the later one.
 
 The market does not react to us: the tape stays as it was. Our connection is one ordered stream each way, so a
@@ -23,7 +23,7 @@ import numpy as np
 from assets.books.codes import ASK, BID, Int
 from assets.desk import NS
 from assets.fills.places import follow, given_back, join, mind, missed, move, reach, show, span
-from assets.fills.rows import ADDED, CLEARED, FILLED, LAST, LED, REMOVED, UNKNOWN
+from assets.fills.rows import ADDED, CLEARED, FILLED, LAST, LED, REMOVED, TRADED, UNKNOWN
 from assets.fills.settled import minds_queues, worth
 from assets.fills.wire import (
     ALARM,
@@ -32,6 +32,7 @@ from assets.fills.wire import (
     CLOSED,
     DONE,
     ENDING,
+    FRONT,
     IN_FLIGHT,
     LOSS,
     MESSAGE_RATE,
@@ -42,6 +43,7 @@ from assets.fills.wire import (
     POSITION,
     POST_ONLY,
     REJECTED,
+    REST,
     RESTING,
     STANDS,
     TAKEN,
@@ -82,12 +84,51 @@ def stand(row: Any, ladder: np.ndarray) -> None:
     side, px, kind = row.side, row.px, row.kind  # read before the ladder is written, which for all the compiler knows is the tape
     if kind == CLEARED:
         ladder[:, :, STANDS] = 0
-        ladder[:, :, TAKEN] = 0
+        ladder[:, :, TAKEN:] = 0
     else:
         # Without a branch: which kind comes next is what a processor cannot guess.
         left = ladder[side, px, STANDS] + row.size * ((kind == ADDED) - (kind == REMOVED) - (kind == FILLED))
         ladder[side, px, STANDS] = left
-        ladder[side, px, TAKEN] = min(left, ladder[side, px, TAKEN])
+        if ladder[side, px, TAKEN] > 0:
+            _release(np.int64(side), np.int64(px), np.int64(kind), np.int64(row.priority), np.int64(row.size), ladder)
+
+
+@kernel
+def _release(side: Int, px: Int, kind: Int, priority: Int, size: Int, ladder: np.ndarray) -> None:
+    """Of the contracts that left a price, those that we had taken: of an order that trades its first, of one that shrinks its last."""
+    place, freed = ladder[side, px], 0
+    if kind in (REMOVED, FILLED) and UNKNOWN < priority <= place[FRONT]:
+        freed = size
+        if priority == place[FRONT]:
+            freed = min(size, place[TAKEN]) if kind == FILLED else max(0, size - place[REST])
+            place[REST] -= size - freed
+    place[TAKEN] = max(0, min(place[TAKEN] - freed, place[STANDS]))
+
+
+@kernel
+def note_taken(rows: np.ndarray, r: Int, side: Int, px: Int, room: Room) -> None:
+    """Find the last order of a price that we took of, before row r: from the back, each with what is left of it."""
+    place, gone = room.ladder[side, px], room.gone
+    behind, k = place[STANDS] - place[TAKEN], r - 1
+    place[FRONT], place[REST] = -1, 0
+    while k >= 0 and rows[k].kind != CLEARED:
+        row = rows[k]
+        if row.side == side and row.px == px and row.kind != TRADED:
+            if row.priority == UNKNOWN:
+                break  # nobody says whose contracts left
+            if row.kind != ADDED:
+                gone[row.priority] += row.size
+            else:
+                left = row.size - gone[row.priority]
+                if left > behind:
+                    place[FRONT], place[REST] = row.priority, behind
+                    break
+                behind -= left
+        k -= 1
+    for j in range(max(k, 0), r):
+        row = rows[j]
+        if row.side == side and row.px == px and row.kind in (REMOVED, FILLED) and row.priority != UNKNOWN:
+            gone[row.priority] = 0
 
 
 @part
@@ -125,7 +166,12 @@ def _meet(row: Any, room: Room) -> None:
         state.newest = row.priority + 1
         return
     if row.kind == ADDED:  # met by an order of ours on the other side
-        room.ladder[side, px, TAKEN] += _share(1 - side, px, np.int64(row.size), np.int64(LAST), row.ts, room)
+        given = _share(1 - side, px, np.int64(row.size), np.int64(LAST), row.ts, room)
+        if given > 0:
+            place = room.ladder[side, px]
+            place[TAKEN] += given
+            alone = place[STANDS] == row.size and place[TAKEN] == given
+            place[FRONT], place[REST] = (row.priority, row.size - given) if alone else (-1, 0)
     elif row.kind != REMOVED:
         _share(side, px, np.int64(row.size), np.int64(row.priority), row.ts, room)
     for j in range(state.count[side]):
@@ -230,6 +276,7 @@ def _arrive(rows: np.ndarray, r: Int, room: Room) -> None:
         quantity = min(order.left, room.ladder[other, px, STANDS] - room.ladder[other, px, TAKEN])
         if quantity > 0:
             room.ladder[other, px, TAKEN] += quantity
+            note_taken(rows, r, other, px, room)
             book_fill(o, quantity, px, False, request.ts_arrival, room)
         px += sign
         takes = 0 <= px < width and sign * (order.px - px) >= 0

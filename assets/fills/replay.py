@@ -352,7 +352,7 @@ class Replayer:
         now = session.made_at(rules["feed_delay"][0])
         while True:
             self._ladder[:] = 0
-            room = self._memory.room(self._ladder, rules, weights)
+            room = self._memory.room(self._ladder, rules, weights, len(session.tape.rows))
             if _run(session.tape.rows, session.ts, now, session.signals[name], session.seen, session.stretches[name], room):
                 break
             self._memory = Memory(2 * len(self._memory.requests))

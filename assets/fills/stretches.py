@@ -25,8 +25,8 @@ SEEN: Final = np.dtype([(name, "f8") for name in ("low", "high", "nearest", "fur
 """Bounds of a stretch of decisions. low, high: of the signal; nearest, furthest: of the ticks from the mid of the best and the
 worst level; first, last: rows of the tape with the lowest and the highest mid, first -1 where there is no row yet."""
 
-CHANGE: Final = np.dtype([(name, "i4") for name in ("side", "px", "stands", "least")])
-"""A price that a stretch of the tape changed: contracts there at its end, and the fewest on the way."""
+CHANGE: Final = np.dtype([(name, "i4") for name in ("side", "px", "stands")])
+"""A price that a stretch of the tape changed, and contracts there at its end."""
 
 
 class Stretches(NamedTuple):
@@ -92,9 +92,9 @@ def _note(rows: np.ndarray, ladder: np.ndarray, begins: np.ndarray, changes: np.
             at = place[row.side, row.px]
             if at < began:
                 at = place[row.side, row.px] = k
-                changes[k].side, changes[k].px, changes[k].least = row.side, row.px, left
+                changes[k].side, changes[k].px = row.side, row.px
                 k += 1
-            changes[at].stands, changes[at].least = left, min(left, changes[at].least)
+            changes[at].stands = left
         if emptied:
             k = began
             place[:] = -1
@@ -135,13 +135,21 @@ def jump(rows: np.ndarray, r: Int, until: Int, stretches: Stretches, room: Room)
     ladder, room.trader.state.settled[:] = room.ladder, 0  # what the queues have become was not watched
     while r < until:
         b = r // STRETCH
-        if r % STRETCH == 0 and r + STRETCH <= until and stretches.begins[b] < stretches.begins[b + 1]:
+        if r % STRETCH == 0 and r + STRETCH <= until and _whole(b, stretches, ladder):
             for k in range(stretches.begins[b], stretches.begins[b + 1]):
                 change: Any = stretches.changes[k]
                 ladder[change.side, change.px, STANDS] = change.stands
-                ladder[change.side, change.px, TAKEN] = min(change.least, ladder[change.side, change.px, TAKEN])
             r += STRETCH
         else:
             stand(rows[r], ladder)
             r += 1
     return r
+
+
+@part
+def _whole(b: Int, stretches: Stretches, ladder: np.ndarray) -> bool:
+    """Whether stretch b of the tape is told by its changes: the book was not emptied, and nothing has left of what we took."""
+    for k in range(stretches.begins[b], stretches.begins[b + 1]):
+        if ladder[stretches.changes[k].side, stretches.changes[k].px, TAKEN] > 0:
+            return False
+    return bool(stretches.begins[b] < stretches.begins[b + 1])

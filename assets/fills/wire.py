@@ -124,9 +124,10 @@ ahead of us, none of these has left: what leaves is taken to have stood behind u
 queue, queue_exponent: how the place in a queue is estimated where it is not known (`queues.py`). The delays by the
 slot of time in which a message sets out (`delays.py`)."""
 
-STANDS, ALARM, TAKEN = range(3)
+STANDS, ALARM, TAKEN, FRONT, REST = range(5)
 """Places of a ladder's price: contracts that rest there; fewer than how many make what happens there our business: ALWAYS where an order
-of ours rests, 0 where we do not care (`settled.py`); and, which the exchange alone knows, those of them that we have taken."""
+of ours rests, 0 where we do not care (`settled.py`). The exchange alone knows those that we have taken, which are the first of the
+queue: how many, the priority of the last order that we took of (-1: not known), and what we left of it."""
 
 ALWAYS: Final = np.iinfo(np.int32).max
 """More contracts than a price ever has."""
@@ -134,7 +135,7 @@ ALWAYS: Final = np.iinfo(np.int32).max
 
 def make_ladder(width: int) -> np.ndarray:
     """An empty ladder of a Room."""
-    return np.zeros((2, width, 3), np.int32)
+    return np.zeros((2, width, REST + 1), np.int32)
 
 
 @part
@@ -162,7 +163,7 @@ class Room(NamedTuple):
     """A replay's memory, used again for the next, and what it goes by: the exchange's, and in a record of its own the trader's."""
 
     ladder: np.ndarray
-    """int32[2, width, 3]: by side and price, STANDS, ALARM and TAKEN."""
+    """int32[2, width, 5]: by side and price, STANDS, ALARM, TAKEN, FRONT and REST."""
     orders: np.ndarray
     """ORDER records."""
     requests: np.ndarray
@@ -174,6 +175,8 @@ class Room(NamedTuple):
     rules: Any
     policy: Any
     trader: Trader
+    gone: np.ndarray
+    """int32[rows]: zeros, to count in (`exchange.note_taken`)."""
 
 
 class Memory:
@@ -183,18 +186,21 @@ class Memory:
         """Room for so many orders and requests, and for as many fills unless told otherwise."""
         self.orders, self.own = np.zeros(places, ORDER), np.zeros(places, OWN)
         self.requests, self.fills = np.zeros(places, REQUEST), np.zeros(places if fills is None else fills, FILL)
-        self.state, self.ours = np.zeros(1, STATE), np.zeros(1, OURS)
+        self.state, self.ours, self._gone = np.zeros(1, STATE), np.zeros(1, OURS), np.zeros(0, np.int32)
 
-    def room(self, ladder: np.ndarray, rules: np.ndarray, policy: np.ndarray) -> Room:
+    def room(self, ladder: np.ndarray, rules: np.ndarray, policy: np.ndarray, rows: int = 0) -> Room:
         """The room, with nothing in it yet; the logs keep what they hold, which is written anew before it is read.
 
         Args:
             ladder: an empty one (`make_ladder`).
             rules, policy: arrays of one RULES and one POLICY.
+            rows: of the tape that the exchange replays.
         """
         self.state[:], self.ours[:] = np.zeros(1, STATE), np.zeros(1, OURS)
+        if len(self._gone) < rows:
+            self._gone = np.zeros(rows, np.int32)
         trader = Trader(ladder[:, :, :TAKEN], self.own, self.requests[SENT], self.ours[0], rules[0], policy[0])
-        return Room(ladder, self.orders, self.requests, self.fills, self.state[0], rules[0], policy[0], trader)
+        return Room(ladder, self.orders, self.requests, self.fills, self.state[0], rules[0], policy[0], trader, self._gone)
 
     @property
     def sent(self) -> np.ndarray:

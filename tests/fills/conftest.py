@@ -133,7 +133,7 @@ class Wire:
         self.rules["allowed_until"] = session.window.close_ns
         memory = wire.Memory(64)
         self.state, self.ours = memory.state, memory.ours
-        self.room = memory.room(wire.make_ladder(self.tape.width), self.rules, Policy().record)
+        self.room = memory.room(wire.make_ladder(self.tape.width), self.rules, Policy().record, len(self.tape.rows))
         self._row = 0
 
     def send(self, at: float, side: int, px: int, size: int = 1, *, immediate: bool = False) -> int:

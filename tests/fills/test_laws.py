@@ -348,3 +348,64 @@ def test_queue_positions_and_fills_equal_those_of_plain_lists(hand, seed):
                 ours.append(str(order))
                 queue.join(str(order), side, px * hand.tick, int(market.room.orders["left"][order]))
     assert ours
+
+
+class Taken:
+    """Each price's orders, and how many contracts of each we have taken."""
+
+    def __init__(self):
+        self.queues, self.where = {}, {}
+
+    def apply(self, record):
+        order, key, size = record["order_id"], (record["side"], record["price"]), record["size"]
+        match chr(record["action"]):
+            case "A":
+                self.queues.setdefault(key, {})[order] = [size, 0]
+                self.where[order] = key
+            case "F":
+                entry = self.queues[key][order]
+                entry[:] = entry[0] - size, max(0, entry[1] - size)
+            case "C":
+                self.shrink(order, 0)
+            case "M":
+                if self.where[order] == key and size <= self.queues[key][order][0]:
+                    self.shrink(order, size)
+                else:
+                    self.shrink(order, 0)
+                    self.apply(record | {"action": ord("A")})
+
+    def shrink(self, order, size):
+        entry = self.queues[self.where[order]][order]
+        entry[:] = size, min(entry[1], size)
+        if not size:
+            del self.queues[self.where[order]][order]
+
+    def take(self, side, limit, size):
+        other, sign = (ord("A"), 1) if side == BUY else (ord("B"), -1)
+        prices = sorted((price for of, price in self.queues if of == other and sign * (limit - price) >= 0), key=lambda price: sign * price)
+        left = size
+        for price in prices:
+            for entry in self.queues[other, price].values():
+                got = min(left, entry[0] - entry[1])
+                entry[1] += got
+                left -= got
+        return size - left
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_what_we_took_is_gone_until_those_orders_leave_that_we_took_it_of(hand, seed):
+    stream, end = random_market(hand, seed)
+    records, random, book, done = stream.frame().to_dicts(), np.random.default_rng(seed), Taken(), 0
+    market = hand.Wire(stream, latency_ms=0.5)
+    got = []
+    for moment in np.sort(random.uniform(5, end * 0.9, 60)).round(3):
+        side, size = BUY if random.random() < 0.5 else SELL, int(random.integers(1, 9))
+        px = 100 + side * int(random.integers(0, 3))
+        order = market.send(moment, side, px, size, immediate=True)
+        market.run(moment + 0.5)
+        while done < len(records) and records[done]["ts_event"] <= hand.open + (moment + 0.5) * MS:
+            book.apply(records[done])
+            done += 1
+        got.append((market.filled(order), book.take(side, px * hand.tick, size)))
+    assert all(ours == plain for ours, plain in got)
+    assert sum(ours for ours, _ in got) > 30

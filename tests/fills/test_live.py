@@ -18,7 +18,7 @@ from assets.features.indicators import indicators
 from assets.fills.account import faults
 from assets.fills.delays import _recorded, delay_slots
 from assets.fills.live import Live, Surroundings, trade_live
-from assets.fills.policy import Policy
+from assets.fills.policy import TAKE, Policy
 from assets.fills.rows import OURS
 from assets.fills.simulate import Simulation, simulate
 from assets.fills.tape import make_tape
@@ -185,8 +185,10 @@ def test_all_are_filled_in_price_time_priority_and_no_event_ends_crossed(session
             assert max(queues[0]) < min(queues[1])
 
 
-def test_a_taker_is_set_against_the_mid_before_its_own_taking(session):
-    fills, marks = session.simulation.fills.filter(liquidity="taker"), session.marks
+def test_a_taker_is_set_against_the_mid_before_its_own_taking(recorded):
+    """Orders that take all of the touch, and so move the mid."""
+    greedy = live(recorded, Policy(threshold=0.1, prediction_weight=5.0, style=TAKE), TRADING.model_copy(update={"max_position": 60}))
+    fills, marks = greedy.simulation.fills.filter(liquidity="taker"), greedy.marks
     market = marks[marks["kind"] != OURS]
     met = market[np.searchsorted(market["ts"], fills["ts_event"].to_numpy(), side="right") - 1]
     after = marks[np.searchsorted(marks["ts"], fills["ts_event"].to_numpy(), side="right") - 1]

@@ -101,7 +101,7 @@ def same_both_ways(session, policy, rules):
     replayer = replay.Replayer()
     replayer.run(session, policy, rules)
     memory = wire.Memory(len(replayer._memory.requests))
-    room = memory.room(wire.make_ladder(session.tape.width), rules, policy.record)
+    room = memory.room(wire.make_ladder(session.tape.width), rules, policy.record, len(session.tape.rows))
     every_decision(session.tape.rows, session.ts, session.made_at(rules["feed_delay"][0]), session.signals[ALL], room)
     assert memory.sent.tobytes() == replayer.requests.tobytes()
     assert memory.filled.tobytes() == replayer.fills.tobytes()

@@ -33,7 +33,7 @@ def session(hand):
 
 def room_of(hand, session, policy=ASIDE, skew=0.0, **state):
     rules, memory = make_rules(hand.market, Trading(skew=skew), session), wire.Memory(8)
-    room = memory.room(wire.make_ladder(session.tape.width), rules, policy.record)
+    room = memory.room(wire.make_ladder(session.tape.width), rules, policy.record, len(session.tape.rows))
     for name, value in state.items():
         memory.ours[name] = value
     return room

@@ -202,7 +202,7 @@ def _replay(
     if wire["ts_arrival"][0] < tape.rows["ts"][0]:
         raise LogError("the log begins before the session's market data: cut it to the session")
     _bound(wire, int(rules["close_ns"][0]))
-    room = memory.room(make_ladder(tape.width), rules, Policy().record)
+    room = memory.room(make_ladder(tape.width), rules, Policy().record, len(tape.rows))
     memory.ours["sent"] = n
     _run(tape.rows, room)
     made, new = memory.filled, wire[wire["kind"] == NEW]
