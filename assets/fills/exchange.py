@@ -96,7 +96,8 @@ def stand(row: Any, ladder: np.ndarray) -> None:
 @kernel
 def _release(side: Int, px: Int, kind: Int, priority: Int, size: Int, ladder: np.ndarray) -> None:
     """Of the contracts that left a price, those that we had taken: of an order that trades its first, of one that shrinks its last."""
-    place, freed = ladder[side, px], 0
+    place: Any = ladder[side, px]
+    freed: Int = 0
     if kind in (REMOVED, FILLED) and UNKNOWN < priority <= place[FRONT]:
         freed = size
         if priority == place[FRONT]:
@@ -108,11 +109,14 @@ def _release(side: Int, px: Int, kind: Int, priority: Int, size: Int, ladder: np
 @kernel
 def note_taken(rows: np.ndarray, r: Int, side: Int, px: Int, room: Room) -> None:
     """Find the last order of a price that we took of, before row r: from the back, each with what is left of it."""
-    place, gone = room.ladder[side, px], room.gone
-    behind, k = place[STANDS] - place[TAKEN], r - 1
+    place: Any = room.ladder[side, px]
+    gone, k = room.gone, r - 1
+    behind: Int = place[STANDS] - place[TAKEN]
     place[FRONT], place[REST] = -1, 0
-    while k >= 0 and rows[k].kind != CLEARED:
-        row = rows[k]
+    while k >= 0:
+        row: Any = rows[k]
+        if row.kind == CLEARED:
+            break
         if row.side == side and row.px == px and row.kind != TRADED:
             if row.priority == UNKNOWN:
                 break  # nobody says whose contracts left

@@ -65,7 +65,7 @@ class Fills(pa.DataFrameModel):
     fee: pl.Int64 = pa.Field(description="1e-9 of the currency, positive is paid")
     position: pl.Int64 = pa.Field(description="After this fill")
     cash: pl.Int64 = pa.Field(description="After this fill, fees paid; 1e-9 of the currency")
-    mid: pl.Int64 = pa.Field(description="At the fill")
+    mid: pl.Int64 = pa.Field(description="Before the fill: the mid that it met")
     mid_1s: pl.Int64 = pa.Field(nullable=True, description="One second later; null past the session's end")
     mid_5s: pl.Int64 = pa.Field(nullable=True)
     mid_10s: pl.Int64 = pa.Field(nullable=True)

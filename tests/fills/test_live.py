@@ -18,13 +18,14 @@ from assets.features.indicators import indicators
 from assets.fills.account import faults
 from assets.fills.delays import _recorded, delay_slots
 from assets.fills.live import Live, Surroundings, trade_live
-from assets.fills.policy import TAKE, Policy
-from assets.fills.rows import OURS
-from assets.fills.simulate import Simulation, simulate
-from assets.fills.tape import make_tape
+from assets.fills.policy import Policy
+from assets.fills.replay import Outcome, make_session
+from assets.fills.rows import ADDED, OURS, ROW
+from assets.fills.simulate import Simulation, simulate, tables
+from assets.fills.tape import Tape, make_tape
 from assets.fills.truth.log import log_of
 from assets.fills.truth.reconcile import Setting, calibrate, reconcile
-from assets.fills.wire import SLOT_BITS, SLOTS
+from assets.fills.wire import FILL, REQUEST, SLOT_BITS, SLOTS
 from assets.ticks.dbn import to_frame
 from assets.ticks.exchange import Instrument, courses
 from assets.ticks.exchange import simulate as simulate_exchange
@@ -185,17 +186,28 @@ def test_all_are_filled_in_price_time_priority_and_no_event_ends_crossed(session
             assert max(queues[0]) < min(queues[1])
 
 
-def test_a_taker_is_set_against_the_mid_before_its_own_taking(recorded):
-    """Orders that take all of the touch, and so move the mid."""
-    greedy = live(recorded, Policy(threshold=0.1, prediction_weight=5.0, style=TAKE), TRADING.model_copy(update={"max_position": 60}))
-    fills, marks = greedy.simulation.fills.filter(liquidity="taker"), greedy.marks
-    market = marks[marks["kind"] != OURS]
-    met = market[np.searchsorted(market["ts"], fills["ts_event"].to_numpy(), side="right") - 1]
-    after = marks[np.searchsorted(marks["ts"], fills["ts_event"].to_numpy(), side="right") - 1]
-    course = courses(5, MONDAY, MARKETS[:1], **SETTINGS)[0]
-    base = course.start + course.low
-    assert fills["mid"].to_list() == ((met["bid"].astype(np.int64) + met["ask"] + 2 * base) * MARKET.tick // 2).tolist()
-    assert (after["bid"].astype(np.int64) + after["ask"] != met["bid"].astype(np.int64) + met["ask"]).any()
+def test_a_taker_is_set_against_the_mid_before_its_own_taking():
+    """The market moves, we take all of an offer in the next nanosecond but one, and of another at once; the market follows later."""
+    marks = np.array(
+        [
+            (10, 100, 102, ADDED),
+            (20, 100, 103, ADDED),
+            (20, 100, 106, OURS),
+            (30, 100, 106, OURS),
+            (30, 99, 108, OURS),
+            (9 * NS, 90, 92, ADDED),
+        ],
+        [("ts", "i8"), ("bid", "i8"), ("ask", "i8"), ("kind", "i8")],
+    )
+    rows, fills = np.zeros(len(marks), ROW), np.zeros(3, FILL)
+    for name in marks.dtype.names:
+        rows[name] = marks[name]
+    rows["ts"] += OPEN
+    fills["ts"], fills["maker"] = OPEN + np.array([20, 30, 9 * NS]), [0, 0, 1]
+    session = make_session(Tape(rows, 0, 200), np.empty(0, np.int64), np.empty(0), HOURS)
+    made = tables(np.zeros(0, REQUEST), fills, session, MARKET, Outcome(0, 0, 0, 0, 0)).fills
+    assert (made["mid"] / MARKET.tick * 2).to_list() == [203, 206, 207]
+    assert (made["mid_1s"] / MARKET.tick * 2).to_list() == [207, 207, 182]
 
 
 def test_what_has_not_come_back_changes_no_decision(recorded, session, tmp_path):

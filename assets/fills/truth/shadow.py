@@ -190,7 +190,7 @@ def _ask(
                 count[s] = 0
             continue
 
-        back = 0  # contracts of an order that leaves its price and joins it again at once: levels show what it gained or lost
+        back: Int = 0  # contracts of an order that leaves its price and joins it again at once: levels show what it gained or lost
         if kind == REMOVED and r + 1 < len(rows):
             joins = rows[r + 1]
             if joins.kind == ADDED and joins.ts == ts and joins.side == side and joins.px == px:
