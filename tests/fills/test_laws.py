@@ -396,7 +396,7 @@ class Taken:
 def test_what_we_took_is_gone_until_those_orders_leave_that_we_took_it_of(hand, seed):
     stream, end = random_market(hand, seed)
     records, random, book, done = stream.frame().to_dicts(), np.random.default_rng(seed), Taken(), 0
-    market = hand.Wire(stream, latency_ms=0.5)
+    market = hand.Wire(stream, latency_ms=0.5, max_position=10_000)
     got = []
     for moment in np.sort(random.uniform(5, end * 0.9, 60)).round(3):
         side, size = BUY if random.random() < 0.5 else SELL, int(random.integers(1, 9))
