@@ -16,7 +16,7 @@ import typer
 
 app = typer.Typer(
     help="Would this have made money, after the queue, the delay and the fees? From raw ticks to an honest P&L report.",
-    epilog="Exit codes: 0 done, 1 something to mend (said in one sentence), 2 a wrong option, 130 stopped with Ctrl-C.",
+    epilog="Exit codes: 0 done, 1 something to mend (said in one sentence), 2 a wrong option, 130 stopped with Ctrl-C, 143 with SIGTERM.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -246,32 +246,60 @@ def sql(
 
 
 @app.command()
-def ui(desk: DeskOption = DEFAULT_DESK, port: Annotated[int, typer.Option(help="Port of the web server.")] = 3000) -> None:
-    """Open the Dagster UI on the desk's own instance."""
+def ui(
+    desk: DeskOption = DEFAULT_DESK, port: Annotated[int, typer.Option(min=1, max=65_535, help="Port of the web server.")] = 3000
+) -> None:
+    """Open the Dagster UI on the desk's own instance, for this machine alone."""
     from assets.desk import load_desk
-    from pipelines.instance import dagster_home
 
     with _one_sentence():
-        home = dagster_home(load_desk(desk))
+        from pipelines.instance import WORKSPACE, close_dead_runs, dagster_home, open_instance
+
+        asked = load_desk(desk)
+        home = dagster_home(asked)
+        with open_instance(asked) as instance:
+            close_dead_runs(instance)
     os.environ |= {"DAGSTER_HOME": str(home.resolve()), "TICKLINE_DESK": str(desk.resolve())}
-    workspace = Path(__file__).parents[1] / "workspace.yaml"
+    os.environ.setdefault("PYTHONWARNINGS", "ignore:Function `dev_command` is superseded")  # what would follow it needs a further package
     dagster = str(Path(sys.executable).with_name("dagster"))
-    os.execv(dagster, [dagster, "dev", "-w", str(workspace), "-p", str(port)])
+    os.execv(dagster, [dagster, "dev", "-w", str(WORKSPACE), "-h", "127.0.0.1", "-p", str(port)])
+
+
+class _Stopped(KeyboardInterrupt):
+    """The process was told to end (SIGTERM), which is dealt with as Ctrl-C is."""
+
+
+def _stop(*_: object) -> None:
+    raise _Stopped
 
 
 @contextmanager
 def _one_sentence() -> Iterator[None]:
-    """An error that the user can mend is told in its own sentence, without a traceback."""
-    from assets.desk import UserError
+    """An error that the user can mend is told in its own sentence, without a traceback; so is that the command was stopped."""
+    import signal
+    import threading
 
+    from assets.desk import UserError
+    from pipelines.room import NO_ROOM, no_room
+
+    in_main = threading.current_thread() is threading.main_thread()
+    before = signal.signal(signal.SIGTERM, _stop) if in_main else None
     try:
         yield
     except UserError as error:
         typer.echo(f"tickline: {error}", err=True)
         raise typer.Exit(1) from None
-    except KeyboardInterrupt:
+    except OSError as error:
+        if error.errno not in NO_ROOM:
+            raise
+        typer.echo(f"tickline: {no_room(error, Path(error.filename or '.'))}", err=True)
+        raise typer.Exit(1) from None
+    except KeyboardInterrupt as stopped:
         typer.echo("tickline: stopped; what was finished is kept, and the same command goes on from there", err=True)
-        raise typer.Exit(130) from None
+        raise typer.Exit(143 if isinstance(stopped, _Stopped) else 130) from None
+    finally:
+        if in_main:
+            signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from assets.ticks import asset as ticks
 from pipelines.jobs import jobs, schedules, sensors
 from pipelines.layers import with_columns
 from pipelines.warehouse import warehouse_assets
-from pipelines.watch import failed_checks, freshness, record_when_landed, with_freshness
+from pipelines.watch import dead_runs, failed_checks, freshness, record_when_landed, with_freshness
 
 DESK_VARIABLE: Final = "TICKLINE_DESK"
 
@@ -67,7 +67,7 @@ def _definitions(desk: Desk) -> dg.Definitions:
         asset_checks=checks,
         jobs=defined,
         schedules=schedules(desk, by_name),
-        sensors=[*sensors(desk, by_name), failed_checks(desk), *record_when_landed(desk, by_name["record_session"])],
+        sensors=[*sensors(desk, by_name), failed_checks(desk), dead_runs, *record_when_landed(desk, by_name["record_session"])],
         # A backfill from the lineage page runs as many sessions side by side as the desk has workers, and no process a step within one.
         executor=dg.in_process_executor,
     )

@@ -9,12 +9,10 @@ moment costs the partitions in flight.
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
 from functools import lru_cache
-from multiprocessing import connection, get_context, parent_process
 from pathlib import Path
-from threading import Thread
 from typing import Any, Final
 
 import dagster as dg
@@ -23,10 +21,11 @@ from assets.calendar import Calendar
 from assets.desk import Desk, load_desk
 from pipelines.able import RunError, check_desk, place_of, source_told
 from pipelines.definitions import build_definitions
-from pipelines.instance import open_instance
+from pipelines.instance import open_instance, without_dead_runs
 from pipelines.jobs import SCORED, TRADED, TRAINED, market_keys, recorded_keys
 from pipelines.kernels import HALVES
 from pipelines.warehouse import published_keys
+from pipelines.workers import Killed, Workers
 
 _ONE_THREAD: Final = ("POLARS_MAX_THREADS", "NUMBA_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 """Caps of a worker's libraries: the workers are the parallelism, threads inside them only compete."""
@@ -89,7 +88,7 @@ def run_desk(desk_file: Path, on_progress: Callable[[Progress], None]) -> None:
     desk = load_desk(desk_file)
     tasks = plan(desk)
     place_of(desk)
-    with open_instance(desk) as instance:
+    with open_instance(desk) as instance, without_dead_runs(instance):
         instance.all_asset_keys()  # creates the stores before two workers try to at once
         todo = _missing(instance, tasks)
         if any(task.job == "record_session" for task in todo):
@@ -167,8 +166,7 @@ def _side_by_side(desk_file: Path, desk: Desk, todo: Mapping[Task, tuple[dg.Asse
     waiting, open_tasks = list(todo), set(todo)
     running: dict[Future[str | None], Task] = {}
     workers = min(desk.workers, len(todo))
-    # spawn, because polars and numba hold threads that a fork would lose
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_end_with_parent) as pool:
+    with Workers(workers) as pool:
         # Publishing needs none; and what compiling fails at, the task that needs it fails at too, and says so.
         halves = [pool.submit(half, desk) for half in HALVES] if len(todo) > 1 else []
         while open_tasks:
@@ -180,18 +178,22 @@ def _side_by_side(desk_file: Path, desk: Desk, todo: Mapping[Task, tuple[dg.Asse
             finished, _ = wait(running, timeout=_POLL_SECONDS, return_when=FIRST_COMPLETED)
             for future in finished:
                 task = running.pop(future)
-                fault = future.result()
+                fault = _fault(future)
                 if fault:
                     raise RunError(f"{task.job} {task.partition}: {fault}")
                 open_tasks.remove(task)
         beat({})
 
 
-def _end_with_parent() -> None:
-    """A worker whose parent was killed would wait for work for ever; it ends instead."""
-    parent = parent_process()
-    if parent is not None:
-        Thread(target=lambda: (connection.wait([parent.sentinel]), os._exit(1)), daemon=True).start()
+def _fault(future: "Future[str | None]") -> str | None:
+    """The sentence of a task that failed, or whose process was killed; None where it is done."""
+    try:
+        return future.result()
+    except Killed:
+        return (
+            "its process was killed, by hand or because memory ran out; what else was under way has been finished: run it again, "
+            "and where it is memory give the desk fewer workers"
+        )
 
 
 @lru_cache(maxsize=1)

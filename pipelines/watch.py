@@ -2,6 +2,7 @@
 
 freshness          a session is there by 06:00 after it, a model by noon on the day of its training, on the desk's clock
 failed_checks      a sensor: each failed check becomes a line of `failed_checks.log` in the desk's home
+dead_runs          a sensor, always on: marks runs as failed whose process was killed
 record_when_landed a sensor, where the source is a folder: records the sessions whose files have landed
 """
 
@@ -17,6 +18,7 @@ import dagster as dg
 from assets.calendar import Calendar
 from assets.desk import DbnFolderSource, Desk, UserError
 from assets.ticks.source import DbnFolder, NoFileError, dbn_files, open_source
+from pipelines.instance import close_dead_runs
 from pipelines.jobs import RECORDED, SCORED, TRADED, TRAINED, market_keys, recorded_keys
 
 FAILED_CHECKS: Final = "failed_checks.log"
@@ -83,6 +85,17 @@ def _line(record: dg.EventLogRecord) -> str | None:
     when = dt.datetime.fromtimestamp(record.event_log_entry.timestamp, dt.UTC)
     what = [result.asset_key.to_user_string(), result.partition or "", result.check_name, result.severity.value]
     return f"{when:%Y-%m-%d %H:%M:%S} {' '.join(part for part in what if part)}: {result.description or 'see the check in the UI'}\n"
+
+
+@dg.sensor(
+    name="dead_runs",
+    minimum_interval_seconds=60,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Marks runs as failed whose process was killed; they would hold places in the queue for ever.",
+)
+def dead_runs(context: dg.SensorEvaluationContext) -> dg.SkipReason:
+    """Closes runs of dead processes while the UI is up; a command does so when it begins."""
+    return dg.SkipReason(f"{len(close_dead_runs(context.instance))} runs of dead processes closed")
 
 
 def record_when_landed(desk: Desk, record_session: Any) -> list[dg.SensorDefinition]:
