@@ -150,8 +150,9 @@ class Market(_Part):
     """One futures contract or share: what a price step is worth and what a trade costs."""
 
     symbol: str = Field(description="Symbol as the data vendor writes it: raw, parent or continuous")
-    tick_size: Decimal = Field(gt=0, description="Smallest price step, in the quoted currency")
+    tick_size: Decimal = Field(gt=0, description="Smallest price step, in `currency`")
     multiplier: Decimal = Field(Decimal(1), gt=0, description="Currency per point of price and contract")
+    currency: str = Field("USD", pattern=r"^[A-Z]{3,5}$", description="What prices, fees and P&L are in")
     calendar: str = Field("weekdays", description="An exchange_calendars name, 'CBOT_GRAINS', 'weekdays' or '24/7'")
     zone: str | None = Field(None, description="Time zone of the market's hours and days; left out: the exchange's, else UTC")
     hours: Spans | None = Field(

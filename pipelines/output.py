@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 import polars.selectors as cs
 
+from assets.desk import PRICE_UNIT
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -134,6 +136,7 @@ def print_tried(tried: "Tried") -> None:
         ("book", f"{quality['records']:,} records, {quality['events']:,} events, {quality['trades']:,} trades"),
         *([("damaged", f"only the records before it: {tried.damage}")] if tried.damage else []),
         ("quarantined", f"{quality['quarantined']:,} records"),
+        *([("between two ticks", _between(quality))] if quality["off_tick_orders"] or quality["off_tick_trades"] else []),
         ("rows", f"{tried.trained:,} to fit on, {tried.tested:,} after a gap of one horizon to trade"),
         ("out-of-sample R2", r2),
         ("net P&L", f"{report['net_pnl']:,.2f} {unit} ({fees})"),
@@ -143,6 +146,12 @@ def print_tried(tried: "Tried") -> None:
         ("page", str(tried.page)),
     ]
     print_table(pl.DataFrame(rows, schema=["of the file", "told"], orient="row"))
+
+
+def _between(quality: dict[str, Any]) -> str:
+    orders, trades = quality["off_tick_orders"], quality["off_tick_trades"]
+    first = f", the first at {quality['off_tick_price'] / PRICE_UNIT:.9g}, left out of what is traded" if orders else ""
+    return f"{trades:,} trades, which meet no queue; {orders:,} orders{first}"
 
 
 def _cell(value: object) -> str:

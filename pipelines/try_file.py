@@ -16,7 +16,8 @@ from typing import Final
 import numpy as np
 import polars as pl
 
-from assets.books.rebuild import Books, applied, rebuild
+from assets.books.rebuild import Books, applied, rebuild, ticked
+from assets.books.steps import infer_tick
 from assets.curves.model import cross_fitted, fit, predict
 from assets.curves.statistics import Statistics, session_statistics
 from assets.desk import NS, PRICE_UNIT, Market, Trading, UserError
@@ -30,7 +31,7 @@ from assets.fills.tune import policy_of, search
 from assets.hours import Window
 from assets.reports.session import SessionTables, write_try_page
 from assets.ticks.dbn import read_metadata, stream_records, until_damage
-from assets.ticks.reference import Definition, read_definition
+from assets.ticks.reference import read_definition
 from pipelines.room import free_memory
 
 TRAINING_SHARE: Final = 0.6
@@ -123,7 +124,8 @@ def try_file(file: Path, definition: Path | None, out: Path, *, fee: Decimal = D
     traded = simulate(records, *signal, market=market, trading=trading, policy=policy_of(policy), window=window)
     page = out / f"{file.name.split('.')[0]}.html"
     report = write_try_page(page, _tables(file, day, instrument, traded, moves, test, model))
-    return Tried(report, books.quality, instrument, labelled, test.height, policy, page, damage[0] if damage else None)
+    quality = ticked(books.quality, raw, books.trades, market.tick)
+    return Tried(report, quality, instrument, labelled, test.height, policy, page, damage[0] if damage else None)
 
 
 def _fitting(file: Path, frames: Iterator[pl.DataFrame]) -> Iterator[pl.DataFrame]:
@@ -154,28 +156,16 @@ def split(features: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
 def _instrument(file: Path, definition: Path | None, books: pl.DataFrame, fee: Decimal) -> Instrument:
     symbols = list(read_metadata(file).mappings)
     symbol = symbols[0] if len(symbols) == 1 else file.name.split(".")[0]
-    if definition is not None:
-        known: Definition = read_definition(definition, symbol)
-        tick, multiplier = Decimal(known.tick) / PRICE_UNIT, Decimal(known.multiplier) / PRICE_UNIT
-        unit, origin = "USD", f"from {definition.name}"
+    known = read_definition(definition, symbol) if definition else None
+    stated = known.tick if known else None
+    tick = stated or infer_tick(books)
+    if known and definition:
+        multiplier, unit = Decimal(repr(known.multiplier(tick))), known.currency or "currency"
+        origin = f"from {definition.name}" if stated else f"seen from the prices near the touch, {definition.name} states none"
     else:
-        tick = Decimal(infer_tick(books)) / PRICE_UNIT
-        multiplier, unit, origin = 1 / tick, "ticks", "inferred from the prices"
-    market = Market(symbol=symbol, tick_size=tick, multiplier=multiplier, maker_fee=fee, taker_fee=fee)
+        multiplier, unit, origin = PRICE_UNIT / Decimal(tick), "ticks", "seen from the prices near the touch"
+    market = Market(symbol=symbol, tick_size=Decimal(tick) / PRICE_UNIT, multiplier=multiplier, maker_fee=fee, taker_fee=fee)
     return Instrument(market, unit, origin)
-
-
-def infer_tick(books: pl.DataFrame) -> int:
-    """The largest step of which every price in the books is a multiple, in 1e-9.
-
-    Raises:
-        TryError: there are no prices.
-    """
-    columns = [column for column in books.columns if "_px_" in column]
-    prices = pl.concat([books[column].drop_nulls().unique().alias("price") for column in columns]).unique()
-    if prices.is_empty():
-        raise TryError("the file has no book with a price in it: give a file of schema mbo, mbp-10 or mbp-1 with at least one order")
-    return int(np.gcd.reduce(np.abs(prices.to_numpy())))
 
 
 def _opening(books: Books) -> int | None:

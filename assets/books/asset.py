@@ -29,7 +29,7 @@ def clean_books(desk: Desk, market: str) -> dg.AssetsDefinition:
             window = calendar.window(market, dt.date.fromisoformat(context.partition_key))
             hours = (window.open_ns, window.close_ns) if window else (None, None)
             raw, halts = lake.read("raw_ticks", **keys), lake.read("trading_halts", **keys).rows()
-            made = rebuild(raw, open_ns=hours[0], close_ns=hours[1], halts=halts)
+            made = rebuild(raw, open_ns=hours[0], close_ns=hours[1], halts=halts, tick=desk.markets[market].tick)
             lake.write("trades", made.trades, Trades, **keys)
             lake.write("quarantine", made.quarantine, Quarantine, **keys)
             lake.write("book_quality", made.quality, BookQuality, **keys)

@@ -11,7 +11,8 @@ from assets.books import codes, events
 from assets.books.events import Events, beginning, new_events
 from assets.books.quotes import all_trades, frozen, levels_of, quotes_of, replay_quotes
 from assets.books.replay import Records, expand, finish, new_changes, new_levels, replay
-from assets.books.schema import BOOK_COLUMNS, LEVELS, Quarantine
+from assets.books.schema import BOOK_COLUMNS, LEVELS, BookQuality, Quarantine
+from assets.books.steps import OFF_TICK, off_tick
 from assets.books.storage import grown, is_full, new_book
 
 _AGGRESSOR: Final = {codes.SIDE_BID: 1, codes.SIDE_ASK: -1}
@@ -39,6 +40,7 @@ def rebuild(
     open_ns: int | None = None,
     close_ns: int | None = None,
     halts: Sequence[tuple[int, int]] = (),
+    tick: int | None = None,
     capacity: int = 1 << 14,
 ) -> Books:
     """Rebuild a session's book from `raw_ticks`: order by order (schema mbo), or from the levels that the records bring.
@@ -56,6 +58,7 @@ def rebuild(
         open_ns: of continuous trading, UTC nanoseconds, inclusive.
         close_ns: exclusive; None: as far as the records go.
         halts: stretches without continuous trading between them, (begin, end) in UTC nanoseconds.
+        tick: the market's price step in 1e-9, for the figures of what lies between two ticks; None: not told.
         capacity: orders that the book has room for at first; it grows, and the work is the same.
     """
     raw, now = raw.with_columns(_ANEW).rechunk(), beginning(open_ns, close_ns, halts)
@@ -64,7 +67,15 @@ def rebuild(
     instruments = raw["instrument_id"].gather(found.row[: now[events.ROWS]])
     books = pl.DataFrame([*head, instruments, *levels])
     trades = _trades(raw, found.code)
-    return Books(books, trades, _quarantine(raw, found.code), _quality(raw, found.code, now, books, trades))
+    quality = _quality(raw, found.code, now, books, trades)
+    return Books(books, trades, _quarantine(raw, found.code), ticked(quality, raw, trades, tick))
+
+
+def ticked(quality: pl.DataFrame, raw: pl.DataFrame, trades: pl.DataFrame, tick: int | None) -> pl.DataFrame:
+    """A row of `book_quality` with what lies between two ticks; null where the tick is not known."""
+    figures = dict.fromkeys(OFF_TICK) if tick is None else off_tick(raw, trades, tick)
+    told = quality.with_columns(pl.lit(value, pl.Int64).alias(name) for name, value in figures.items())
+    return told.select(BookQuality.to_schema().columns)
 
 
 def applied(raw: pl.DataFrame, quarantine: pl.DataFrame) -> pl.DataFrame:

@@ -87,6 +87,13 @@ class BookQuality(pa.DataFrameModel):
     )
     feed_p50_ns: pl.Int64 = pa.Field(nullable=True, description="Median of ts_recv - ts_event")
     feed_p99_ns: pl.Int64 = pa.Field(nullable=True, description="99th percentile of ts_recv - ts_event")
+    off_tick_orders: pl.Int64 = pa.Field(
+        nullable=True, ge=0, description="Records that put an order, or show a level, between two ticks: such a price is never traded at"
+    )
+    off_tick_price: pl.Int64 = pa.Field(nullable=True, description="The first such price, units of 1e-9")
+    off_tick_trades: pl.Int64 = pa.Field(
+        nullable=True, ge=0, description="Rows of `trades` between two ticks (midpoints, averages): they meet no queue"
+    )
     front_share: pl.Float64 = pa.Field(
         nullable=True, ge=0, le=1, description="Share of fills that passed over no order ahead in our queue; null without fills"
     )

@@ -23,9 +23,13 @@ LEAD_NS: Final = NS // 20
 LAST: Final = np.iinfo(np.int32).max
 """Priority behind every order."""
 
+NO_ASK: Final = 1 << 30
+NO_BID: Final = -NO_ASK
+"""Best prices of an empty side: further from the ladder than any price is told."""
+
 ROW: Final = np.dtype(
     [("ts", "i8"), *((name, "i4") for name in ("px", "size", "priority", "bid", "ask")), ("kind", "u1"), ("side", "u1")], align=True
 )
 """ts: UTC nanoseconds, never falling; px: ticks above the tape's base; size: contracts; priority: of the order
-concerned (of a clear: the last that its snapshot can restore); bid, ask: best prices after the row, -1 and the
-ladder's width where a side is empty; side: of the resting contracts."""
+concerned (of a clear: the last that its snapshot can restore); bid, ask: best prices after the row, which a stub
+quote may have far off the ladder, NO_BID and NO_ASK where a side is empty; side: of the resting contracts."""

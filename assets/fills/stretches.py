@@ -23,7 +23,7 @@ STRETCH: Final = 256
 
 SEEN: Final = np.dtype([(name, "f8") for name in ("low", "high", "nearest", "furthest")] + [("first", "i8"), ("last", "i8")])
 """Bounds of a stretch of decisions. low, high: of the signal; nearest, furthest: of the ticks from the mid of the best and the
-worst level; first, last: rows of the tape with the lowest and the highest mid, first -1 where there is no row yet."""
+worst level; first, last: rows of the tape with the lowest and the highest mid, -1 where the market is never quoted."""
 
 CHANGE: Final = np.dtype([(name, "i4") for name in ("side", "px", "stands")])
 """A price that a stretch of the tape changed, and contracts there at its end."""
@@ -54,17 +54,17 @@ def tell(rows: np.ndarray, width: int, seen: np.ndarray, signals: Mapping[str, n
     changes = changes[: _note(rows, make_ladder(width), begins, changes)].copy()
     bounds = {name: np.zeros(len(seen) // STRETCH, SEEN) for name in signals}
     for name, signal in signals.items():
-        _bound(rows, seen, signal, bounds[name])
+        _bound(rows, width, seen, signal, bounds[name])
     return {name: Stretches(bound, begins, changes) for name, bound in bounds.items()}
 
 
 @njit(cache=True)
-def _bound(rows: np.ndarray, seen: np.ndarray, signal: np.ndarray, bounds: np.ndarray) -> None:
+def _bound(rows: np.ndarray, width: int, seen: np.ndarray, signal: np.ndarray, bounds: np.ndarray) -> None:
     for b in range(len(bounds)):
         bound = bounds[b]
         bound.low, bound.high, bound.nearest, bound.furthest = np.inf, -np.inf, np.inf, -np.inf
-        bound.first = bound.last = seen[b * STRETCH] - 1
-        if bound.first < 0:
+        bound.first = bound.last = -1
+        if seen[b * STRETCH] == 0:
             continue
         for i in range(b * STRETCH, (b + 1) * STRETCH):
             row = rows[seen[i] - 1]
@@ -72,9 +72,11 @@ def _bound(rows: np.ndarray, seen: np.ndarray, signal: np.ndarray, bounds: np.nd
             bound.low, bound.high = min(bound.low, signal[i]), max(bound.high, signal[i])
             bound.nearest = min(bound.nearest, dearest(row.bid, row.ask, -1.0))
             bound.furthest = max(bound.furthest, dearest(row.bid, row.ask, 1.0))
-            if row.bid + row.ask < rows[bound.first].bid + rows[bound.first].ask:
+            if not 0 <= row.bid < row.ask < width:
+                continue  # no limit is held to the prices of such a market
+            if bound.first < 0 or row.bid + row.ask < rows[bound.first].bid + rows[bound.first].ask:
                 bound.first = seen[i] - 1
-            if row.bid + row.ask > rows[bound.last].bid + rows[bound.last].ask:
+            if bound.last < 0 or row.bid + row.ask > rows[bound.last].bid + rows[bound.last].ask:
                 bound.last = seen[i] - 1
 
 

@@ -35,15 +35,22 @@ from assets.books.codes import ASK, BID, Int
 from assets.desk import PRICE_UNIT, Market
 from assets.fills.errors import FillsError
 from assets.fills.levels import Quoted, quoted_prices, resolve_levels
-from assets.fills.rows import ADDED, CLEARED, FILLED, LAST, REMOVED, ROW, TRADED, UNKNOWN
+from assets.fills.rows import ADDED, CLEARED, FILLED, LAST, NO_ASK, NO_BID, REMOVED, ROW, TRADED, UNKNOWN
 
 REACH: Final = 1 << 17
-"""Ticks to each side of the middle price that the tape keeps. An order further away (a stub quote at 0.01, a
-spread's leg) is never near enough to the touch to be traded by us, and a dense ladder of it costs memory."""
+"""Ticks beyond the touch's range that the ladder keeps. An order further away (a stub quote at 0.01, a spread's leg) is never
+near enough to the touch to be traded by us, and a dense ladder of it costs memory. A spread wider than this is no market: it
+does not widen the ladder."""
+
+MOST_WIDTH: Final = 1 << 22
+"""Ticks that the touch may range over in a session: a hundred megabytes of ladder for each replay."""
 
 MARGIN: Final = 16
 """Free ticks at both ends of the ladder, so that a price at which we may quote or flatten (ten ticks through the
 touch) is on it whatever the session's later prices are."""
+
+ASTRAY: Final = 0.001
+"""Share of the rows whose best prices may lie between two ticks, as a stub quote's do before the open; more, and the tick is wrong."""
 
 
 class Tape(NamedTuple):
@@ -63,32 +70,92 @@ def make_tape(records: pl.DataFrame, market: Market) -> Tape:
     """Resolve the records that were applied to the book (RawTicks, file order) to a tape.
 
     Raises:
-        FillsError: the records bring neither order ids nor levels, or a price is no multiple of the market's tick size.
+        FillsError: the records bring neither order ids nor levels; the best prices are no multiples of the market's tick size, or
+            range over more than `MOST_WIDTH` ticks.
     """
     exact = "order_id" in records.columns
     if not exact and "bid_px_00" not in records.columns:
         raise FillsError(f"{market.symbol}: trades alone show no queue to trade in: use a source of schema mbo, mbp-10 or mbp-1")
-    priced = records["action"].to_numpy() != mbo.CLEAR
-    px = _ticks(records["price"].to_numpy(), priced, market)
-    prices, sizes = quoted_prices(records)
-    levels = _ticks(prices, sizes > 0, market)
-    known = [ticks[ticks != _NO_PRICE] for ticks in (px, levels)]
-    span = [each for each in known if each.size]
-    low, high = (min(int(each.min()) for each in span), max(int(each.max()) for each in span)) if span else (0, 0)
-    middle = int(np.median(span[-1])) if span else 0
-    base, top = max(low, middle - REACH) - MARGIN, min(high, middle + REACH) + MARGIN
-    width = top - base + 1
-    ts = np.maximum.accumulate(records["ts_event"].to_numpy().astype(np.int64))
     # Copies: one kind of array for every frame, so that a kernel is compiled once.
+    ts = np.maximum.accumulate(records["ts_event"].to_numpy().astype(np.int64))
     action, side, size = np.array(records["action"]), np.array(records["side"]), np.array(records["size"], np.int64)
+    traded = np.isin(action, (mbo.TRADE, mbo.FILL))
+    named = traded | np.isin(action, (mbo.ADD, mbo.MODIFY)) if exact else traded
+    prices = np.where(named, records["price"].to_numpy(), mbo.UNDEF_PRICE)
     if exact:
         ids, order = np.unique(records["order_id"].to_numpy(), return_inverse=True)
-        rows = _resolve(ts, action, side, px - base, size, order.astype(np.int64), np.array(records["flags"]), len(ids), width).copy()
+        known, (px,) = _ranked(prices)
+        rows = _resolve(ts, action, side, px, size, order.astype(np.int64), np.array(records["flags"]), len(ids), len(known)).copy()
     else:
-        # A level off the ladder is neither seen nor the end of its side.
-        on_ladder = np.where((levels >= base) & (levels <= top), levels - base, width)
-        rows = resolve_levels(Quoted(ts, action, side, px - base, size, np.where(sizes > 0, on_ladder, -1), sizes), width)
-    return Tape(rows, base, width, ts[records["flags"].to_numpy() & mbo.F_MAYBE_BAD_BOOK != 0])
+        level_prices, sizes = quoted_prices(records)
+        known, (px, levels) = _ranked(prices, level_prices)
+        rows = resolve_levels(Quoted(ts, action, side, px, size, levels, sizes), len(known))
+    return _laid(rows, known, market)._replace(lost=ts[records["flags"].to_numpy() & mbo.F_MAYBE_BAD_BOOK != 0])
+
+
+def _ranked(*prices: np.ndarray) -> tuple[np.ndarray, list[np.ndarray]]:
+    """The prices that occur, rising, and the place of each price among them, -1 where there is none.
+
+    A queue is resolved on these places: they are as many as there are prices, however far apart the prices lie.
+    """
+    known = pl.concat([pl.Series(each.ravel(), dtype=pl.Int64).unique() for each in prices]).unique().sort().to_numpy()
+    known = known[known != mbo.UNDEF_PRICE]
+    return known, [np.where(each == mbo.UNDEF_PRICE, -1, np.searchsorted(known, each)) for each in prices]
+
+
+def _laid(rows: np.ndarray, known: np.ndarray, market: Market) -> Tape:
+    """A tape of rows whose prices are places among the known ones: laid on a ladder of ticks that the touch never leaves.
+
+    What happens off the ladder or between two ticks concerns no order of ours: of such a row the touch alone is kept. A best price
+    between two ticks, or more than 2^30 ticks away, is told as none.
+    """
+    ticks = known // market.tick
+    on_tick = ticks * market.tick == known
+    _hold_to_tick(rows, known, on_tick, market)
+    told, none = np.where(on_tick, ticks, _NO_PRICE), np.array([_NO_PRICE])
+    bid, ask = np.append(told, none)[rows["bid"]], np.append(told, none)[rows["ask"]]  # an empty side is the place before, or after, all
+    base, top = _span(bid, ask, told[on_tick], market)
+    if len(known):
+        px = told[rows["px"]]
+        off = ((px < base) | (px > top)) & (rows["kind"] != CLEARED)
+        rows["px"] = np.where(off | (rows["kind"] == CLEARED), 0, px - base)
+        rows["kind"][off], rows["size"][off], rows["priority"][off] = REMOVED, 0, UNKNOWN
+    for name, prices, nobody in (("bid", bid, NO_BID), ("ask", ask, NO_ASK)):
+        rows[name] = np.where(np.abs(prices - base) < NO_ASK, prices - base, nobody)
+    return Tape(rows, base, top - base + 1)
+
+
+def _span(bid: np.ndarray, ask: np.ndarray, ticks: np.ndarray, market: Market) -> tuple[int, int]:
+    """The first and the last tick of the ladder."""
+    quoted = (bid > _NO_PRICE) & (ask > _NO_PRICE) & (np.abs(ask - bid) <= REACH)
+    touch = (bid[quoted], ask[quoted]) if quoted.any() else (ticks, ticks)
+    if not len(ticks):
+        return -MARGIN, MARGIN
+    low, high = int(np.minimum(*touch).min()), int(np.maximum(*touch).max())
+    if not quoted.any():  # no market, so nothing to trade
+        high = min(high, low + REACH)
+    if high - low > MOST_WIDTH:
+        reached = " to ".join(f"{px * market.tick / PRICE_UNIT:.12g}" for px in (low, high))
+        raise FillsError(
+            f"{market.symbol}: the best prices range from {reached} in the session, {high - low:,} ticks of {market.tick_size:f}, and "
+            f"{MOST_WIDTH:,} can be followed: check tick_size of the market and its symbol"
+        )
+    return max(int(ticks.min()), low - REACH) - MARGIN, min(int(ticks.max()), high + REACH) + MARGIN
+
+
+def _hold_to_tick(rows: np.ndarray, known: np.ndarray, on_tick: np.ndarray, market: Market) -> None:
+    """Refuse a tick that the best prices of a two-sided market are no multiples of, but for a stray one."""
+    if on_tick.all():
+        return
+    bid, ask = rows["bid"].astype(np.int64), rows["ask"].astype(np.int64)
+    quoted = (bid >= 0) & (ask < len(known)) & (bid < ask)
+    astray = np.concatenate([side[quoted][~on_tick[side[quoted]]] for side in (bid, ask)])
+    if len(astray) > ASTRAY * 2 * np.count_nonzero(quoted):
+        price = known[np.bincount(astray).argmax()]
+        raise FillsError(
+            f"{market.symbol}: the best price {price / PRICE_UNIT} is no multiple of the tick size {market.tick_size:f}, nor are "
+            f"{len(astray) / (2 * np.count_nonzero(quoted)):.1%} of all: correct tick_size of the market"
+        )
 
 
 def aggregated(tape: Tape) -> Tape:
@@ -118,24 +185,10 @@ _NO_PRICE: Final = np.iinfo(np.int64).min // 2
 """Ticks where there is no price: below every ladder, whatever its base."""
 
 
-def _ticks(prices: np.ndarray, priced: np.ndarray, market: Market) -> np.ndarray:
-    """Prices in ticks, _NO_PRICE where there is none."""
-    priced = priced & (prices != mbo.UNDEF_PRICE)
-    ticks = np.full(prices.shape, _NO_PRICE)
-    np.floor_divide(prices, market.tick, out=ticks, where=priced)
-    astray = prices[priced & (ticks * market.tick != prices)]
-    if astray.size:
-        raise FillsError(
-            f"{market.symbol}: price {astray[0] / PRICE_UNIT} is no multiple of the tick size {market.tick_size}: "
-            "correct tick_size of the market in the desk file"
-        )
-    return ticks
-
-
 def double_mids(tape: Tape) -> npt.NDArray[np.int64]:
     """Twice the mid, in ticks, after each row; where the market is one-sided or crossed, the last mid before (or the first)."""
     rows = tape.rows
-    quoted = (rows["bid"] >= 0) & (rows["ask"] < tape.width) & (rows["bid"] < rows["ask"])
+    quoted = (rows["bid"] > NO_BID) & (rows["ask"] < NO_ASK) & (rows["bid"] < rows["ask"])
     if not quoted.any():
         return np.empty(0, np.int64)
     last = np.maximum.accumulate(np.where(quoted, np.arange(len(rows)), quoted.argmax()))
@@ -162,6 +215,7 @@ def _resolve(
     known: int,
     width: int,
 ) -> np.ndarray:
+    """The rows, prices as places among the known ones: 0 <= px < width, -1 and `width` where a side has none."""
     n = len(ts)
     rows = np.empty(3 * n + 1, ROW)  # a modify can be two, the first add of a snapshot too
     k = 0
@@ -297,7 +351,7 @@ def _touch(rows: np.ndarray, width: int) -> None:
 
 @njit(cache=True)
 def _write(rows: np.ndarray, k: Int, ts: Int, kind: Int, side: Int, px: Int, size: Int, priority: Int, width: Int) -> Int:
-    """Write row k, unless its price is off the ladder; return the number of the next row."""
+    """Write row k, unless it has no price; return the number of the next row."""
     if not 0 <= px < width:
         return k
     row = rows[k]

@@ -36,6 +36,8 @@ def _quality(quality: pl.DataFrame, where: str) -> Table:
         "crossed": ("Crossed, s", number(1)),
         "locked": ("Locked, s", number(1)),
         "feed": ("Feed, ms", number(1)),
+        "off_tick_orders": ("Orders off the tick", number()),
+        "off_tick_trades": ("Trades off the tick", number()),
         "front_share": ("Fills at the front", percent),
     }
     told = quality.sort("session", "market").with_columns(
@@ -49,7 +51,7 @@ def _quality(quality: pl.DataFrame, where: str) -> Table:
         "time in 'Believed from' the records contradict the book near its best prices. At 'Rolled at' the market's symbol turned to "
         "another instrument, whose book began anew. Crossed and locked say how long the best bid stood above the best ask, or at it. Feed "
         "is the delay from exchange to capture that 99 of 100 records keep. Fills at the front are those that passed over no order ahead "
-        "of them in the rebuilt queue."
+        "of them in the rebuilt queue. An order or a trade off the tick lies between two price steps and meets no queue."
     )
     sql = f"select q.*, r.complete from book_quality as q join recording as r using (market, session)\n{where} order by session, market"
     return Table("Quality", how, told, columns, sql)

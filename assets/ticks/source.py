@@ -211,11 +211,12 @@ class DbnFolder:
             definition = _definition(path, configured.symbol, state.st_mtime_ns, state.st_size)
             if definition is None:  # a continuous or parent symbol names no single contract
                 continue
-            if definition.tick != configured.tick:
-                raise TicksError(
-                    f"{path} gives {configured.symbol} a tick of {definition.tick / PRICE_UNIT:g}, the desk file {configured.tick_size}: "
-                    f"correct tick_size of {market}"
-                )
+            if definition.tick is not None and definition.tick != configured.tick:
+                told = f"{definition.tick / PRICE_UNIT:g}, the desk file {configured.tick_size}"
+                raise TicksError(f"{path} gives {configured.symbol} a tick of {told}: correct tick_size of {market}")
+            if definition.currency not in (None, configured.currency):
+                told = f"{definition.currency}, the desk file {configured.currency}"
+                raise TicksError(f"{path} quotes {configured.symbol} in {told}: set currency = {definition.currency!r} of {market}")
             if definition.expires_ns is not None and definition.expires_ns < window.open_ns:
                 remedy = f"change the symbol of {market} or the desk's dates"
                 raise TicksError(f"{path}: {configured.symbol} has expired before {session}: {remedy}")

@@ -45,6 +45,8 @@ final as (
         quality.rolled_at,
         quality.feed_p50_ms,
         quality.feed_p99_ms,
+        quality.off_tick_orders,
+        quality.off_tick_trades,
         quality.front_share
     from quality
     left join stg_recording as recording using (market, session)

@@ -22,6 +22,9 @@ renamed as (
         make_timestamp_ns(rolled_at) as rolled_at,
         feed_p50_ns / 1e6 as feed_p50_ms,
         feed_p99_ns / 1e6 as feed_p99_ms,
+        off_tick_orders,
+        off_tick_price / 1e9 as off_tick_price,
+        off_tick_trades,
         front_share
     from quality
 )

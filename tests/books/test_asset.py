@@ -52,7 +52,7 @@ def outcomes(run):
 
 def test_the_asset_writes_its_four_tables_and_every_contract_holds(desk, stream):
     run = materialise(desk, stream)
-    lake, made = open_lake(desk), rebuild(stream, open_ns=OPEN)
+    lake, made = open_lake(desk), rebuild(stream, open_ns=OPEN, tick=desk.markets["FLW"].tick)
     tables = {"clean_books": made.books, "trades": made.trades, "quarantine": made.quarantine, "book_quality": made.quality}
     for table, expected in tables.items():
         assert lake.read(table, **KEYS).equals(expected)

@@ -12,7 +12,7 @@ from assets.desk import Desk, SimulatedSource, UserError, load_desk
 from assets.ticks.dbn import read_records, write_mbo
 from assets.ticks.source import SimulatedExchange
 from pipelines.cli import app
-from pipelines.try_file import HORIZON_NS, infer_tick, split, try_file
+from pipelines.try_file import HORIZON_NS, split, try_file
 
 DAY = dt.date(2026, 8, 24)
 ES = "esh4-glbx-mdp3-20231225.mbo.dbn.zst"
@@ -58,11 +58,6 @@ def test_the_rows_to_trade_begin_more_than_a_horizon_after_the_rows_to_fit_on() 
     train, test = split(table)
     assert (train.height, test.height) == (60, 30)
     assert test["ts_event"][0] - train["ts_event"][-1] > HORIZON_NS
-
-
-def test_the_tick_is_the_largest_step_that_all_prices_share() -> None:
-    books = pl.DataFrame({"bid_px_00": [100, 175, None], "ask_px_00": [125, 200, 350]})
-    assert infer_tick(books) == 25
 
 
 def test_too_little_to_fit_on_is_said_in_a_sentence(desk: Desk, tmp_path: Path) -> None:

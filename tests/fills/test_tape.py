@@ -92,16 +92,34 @@ def test_the_mid_of_a_one_sided_market_is_the_last_one_it_had(stream):
     assert last_double_mid(tape) == 202
 
 
-def test_an_order_too_far_away_to_matter_is_left_out(stream):
+def test_an_order_too_far_away_to_matter_leaves_no_contracts(stream):
     tape = stream.add(2, SELL, 10_000_000, 1, 3).add(3, SELL, 101, 1, 4).tape()
     assert rows(tape)[-1] == (ADDED, 101, 1)
-    assert len(tape.rows) == 3
+    assert [int(size) for size in tape.rows["size"]] == [5, 5, 0, 1]
 
 
-def test_a_price_off_the_tick_is_refused_with_its_amount(hand, stream):
+def test_a_tick_that_the_best_prices_are_no_multiples_of_is_refused_with_their_amount(hand, stream):
     coarse = Market(symbol="TEST", tick_size="0.5")
-    with pytest.raises(FillsError, match=r"price 25\.25 is no multiple of the tick size 0\.5"):
+    with pytest.raises(FillsError, match=r"best price 25\.25 is no multiple of the tick size 0\.5"):
         make_tape(stream.add(2, BUY, 101, 1, 9).frame(), coarse)
+
+
+def test_an_order_between_two_ticks_behind_the_touch_leaves_no_contracts(hand, stream):
+    stub = stream.add(2, BUY, 40, 5, 9)
+    stub.records[-1]["price"] += 1
+    tape = stub.add(3, BUY, 101, 1, 10).tape()
+    assert [int(size) for size in tape.rows["size"]] == [5, 5, 0, 1]
+    assert list(tape.rows["bid"][1:] + tape.base) == [100, 100, 101]
+
+
+@pytest.mark.parametrize("aggressor", [BUY, SELL, 0])
+def test_a_trade_between_two_ticks_changes_no_queue(hand, stream, aggressor):
+    before = stream.tape()
+    stream.trade(2, aggressor, 100, unseen=5)
+    stream.records[-1]["price"] += hand.tick // 2
+    after = stream.tape()
+    assert (after.rows[:2] == before.rows).all()
+    assert not after.rows["size"][2:].any()
 
 
 def test_trades_alone_are_refused(hand, stream):

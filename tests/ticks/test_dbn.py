@@ -180,7 +180,7 @@ def test_real_files_are_read_field_by_field(shared_data: Path, name: str, rows: 
 def test_a_definition_tells_tick_and_multiplier(shared_data: Path) -> None:
     path = shared_data / "definition-glbx-es-fut.dbn.zst"
     definition = read_definition(path, "ESM3")
-    assert (definition.tick, definition.multiplier) == (250_000_000, 50 * 10**9)
+    assert (definition.tick, definition.multiplier(250_000_000), definition.currency) == (250_000_000, 50, "USD")
     with pytest.raises(TicksError, match="does not define NQM3"):
         read_definition(path, "NQM3")
     with pytest.raises(TicksError, match="has schema definition, from which no book can be made"):
