@@ -28,6 +28,12 @@ FIRST_YEAR: Final = 1980
 LAST_YEAR: Final = 2099
 """Years in which a session, and a moment of a market's, can lie. Within them a number is a moment in one unit alone."""
 
+MOST_CONTRACTS: Final = 1_000_000_000
+"""What an order or a position may have: the replay counts contracts in 32 bits."""
+
+MOST_MONEY: Final = 4_000_000_000
+"""Currency that an amount may be: the replay counts money in 1e-9 of it, in 64 bits."""
+
 
 KEY_VARIABLE: Final = "DATABENTO_API_KEY"
 """Environment variable that holds the vendor's key."""
@@ -151,7 +157,8 @@ class Market(_Part):
 
     symbol: str = Field(description="Symbol as the data vendor writes it: raw, parent or continuous")
     tick_size: Decimal = Field(gt=0, description="Smallest price step, in `currency`")
-    multiplier: Decimal = Field(Decimal(1), gt=0, description="Currency per point of price and contract")
+    multiplier: Decimal = Field(Decimal(1), gt=0, description="Currency per point of price and contract; of a fraction, and unit")
+    lot_size: Decimal = Field(Decimal(1), gt=0, description="Units in one contract of the data, where sizes are fractions: 0.001 of a coin")
     currency: str = Field("USD", pattern=r"^[A-Z]{3,5}$", description="What prices, fees and P&L are in")
     calendar: str = Field("weekdays", description="An exchange_calendars name, 'CBOT_GRAINS', 'weekdays' or '24/7'")
     zone: str | None = Field(None, description="Time zone of the market's hours and days; left out: the exchange's, else UTC")
@@ -185,6 +192,14 @@ class Market(_Part):
                 object.__setattr__(self, f"{who}_fee", total)
         return self
 
+    @model_validator(mode="after")
+    def _counted_whole(self) -> "Market":
+        if self.tick_size * PRICE_UNIT % 1:
+            raise ValueError(f"tick_size must be a whole number of 0.000000001, not {self.tick_size}: prices are kept to nine places")
+        if self.tick_value < 1:
+            raise ValueError(f"a tick of {self.tick_size} is worth less than 0.000000001 on a contract: enlarge multiplier or lot_size")
+        return self
+
     @property
     def says_fees(self) -> bool:
         """Whether both fees are stated, be it as zero."""
@@ -198,7 +213,12 @@ class Market(_Part):
     @property
     def tick_value(self) -> int:
         """Worth of one tick on one contract, in 1e-9 of the currency."""
-        return round(self.tick_size * self.multiplier * PRICE_UNIT)
+        return round(self.tick_size * self.point_value * PRICE_UNIT)
+
+    @property
+    def point_value(self) -> Decimal:
+        """Currency per point of price and contract."""
+        return self.multiplier * self.lot_size
 
 
 class SimulatedSource(_Part):
@@ -270,17 +290,21 @@ class Trading(_Part):
         "exact", description="How an order's place in its queue is known; exact needs order ids and is the pessimist's bound without"
     )
     queue_exponent: float = Field(1.0, gt=0, description="n of the queue models power and share; larger: more cancels from behind")
-    max_position: int = Field(2, ge=1, description="Contracts held at most, long or short")
-    max_position_high_volume: int | None = Field(None, ge=1, description="The same once the session has traded more than `high_volume`")
+    max_position: int = Field(2, ge=1, le=MOST_CONTRACTS, description="Contracts held at most, long or short")
+    max_position_high_volume: int | None = Field(
+        None, ge=1, le=MOST_CONTRACTS, description="The same once the session has traded more than `high_volume`"
+    )
     high_volume: int | None = Field(None, ge=1, description="Contracts that the market trades in a session before it counts as a busy one")
-    order_size: int = Field(1, ge=1)
+    order_size: int = Field(1, ge=1, le=MOST_CONTRACTS)
     skew: float = Field(0.0, ge=0, description="Ticks that a score loses for each contract held on its side, and gains on the other")
     max_gap_seconds: float | None = Field(None, gt=0, description="Silence of the market's feed after which all orders are cancelled")
     gap_pause_seconds: float = Field(
         60.0, ge=0, description="Without orders for so long after a record before which messages were lost, or until the book is sent anew"
     )
     flat_before_break: bool = Field(True, description="Take the position off before a scheduled break, as before a session's end")
-    daily_loss_limit: Decimal = Field(Decimal(1000), gt=0, description="Currency; reaching it flattens and stops the session")
+    daily_loss_limit: Decimal = Field(
+        Decimal(1000), gt=0, le=MOST_MONEY, description="Currency; reaching it flattens and stops the session"
+    )
     tuning_trials: int = Field(24, ge=1, description="Policy settings tried on the training sessions of a period")
     min_pnl_per_contract: Decimal = Field(Decimal(0), ge=0, description="Currency that a setting must have earned a contract to be chosen")
     tuning_backend: Literal["serial", "processes", "ray"] = Field("serial", description="Where a trial's sessions are replayed")

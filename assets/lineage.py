@@ -93,7 +93,7 @@ RECIPES: Final[Mapping[str, Recipe]] = {
             "ticks",
             "session",
             ("raw_ticks", "trading_halts", "recording"),
-            keys=("source.*", "markets.{market}.symbol", "markets.{market}.tick_size"),
+            keys=("source.*", "markets.{market}.symbol", "markets.{market}.tick_size", "markets.{market}.currency"),
             simulated=("traded", "leaders", "markets.{every}.symbol", "markets.{every}.tick_size"),
             outside="assets.ticks.source:vendor_files",
             every_market=True,
@@ -179,6 +179,7 @@ RECIPES: Final[Mapping[str, Recipe]] = {
             keys=(
                 "trading.*",
                 "markets.{market}.multiplier",
+                "markets.{market}.lot_size",
                 "markets.{market}.maker_fee",
                 "markets.{market}.taker_fee",
                 "markets.{market}.limits.*",

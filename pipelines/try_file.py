@@ -215,5 +215,5 @@ def _tables(
         predictions=moves,
         quotes=test.select("ts_event", "bid_px", "ask_px"),
         curves=model,
-        unit=instrument.unit,
+        of=instrument.unit,
     )

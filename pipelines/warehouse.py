@@ -34,8 +34,10 @@ MARKETS: Final[Mapping[str, tuple[str, str]]] = {
     "role": ("VARCHAR", "traded, or leader: watched, not traded"),
     "tick_size": ("DOUBLE", "Smallest price step, in currency"),
     "multiplier": ("DOUBLE", "Currency per point of price and contract"),
+    "lot_size": ("DOUBLE", "Units of the instrument in one contract"),
     "maker_fee": ("DOUBLE", "Currency a contract, for a resting order that fills"),
     "taker_fee": ("DOUBLE", "Currency a contract, for an order that takes"),
+    "currency": ("VARCHAR", "What prices, fees and P&L are in"),
     "sessions_per_year": ("INTEGER", "What makes a figure of sessions annual"),
 }
 """Columns of the table `markets`, which comes from the desk file: type and description."""
@@ -196,9 +198,9 @@ def _write_desk(con: duckdb.DuckDBPyConnection, desk: Desk) -> None:
     for name in desk.all_markets:
         market = desk.markets[name]
         role = "traded" if name == desk.traded else "leader"
-        facts = [market.tick_size, market.multiplier, market.maker_fee, market.taker_fee]
-        row = [name, market.symbol, role, *map(float, facts), sessions_a_year(desk)]
-        con.execute("INSERT INTO markets VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
+        facts = [market.tick_size, market.point_value, market.lot_size, market.maker_fee, market.taker_fee]
+        row = [name, market.symbol, role, *map(float, facts), market.currency, sessions_a_year(desk)]
+        con.execute("INSERT INTO markets VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
     _comment(con, "markets", "The markets of the desk, from the desk file.", {name: meaning for name, (_, meaning) in MARKETS.items()})
     con.execute("CREATE TABLE built_with (desk VARCHAR, provenance VARCHAR, version VARCHAR, layout VARCHAR)")
     con.execute("INSERT INTO built_with VALUES (?, ?, ?, ?)", [desk.name, desk.provenance, version("tickline"), layout()])

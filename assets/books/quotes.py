@@ -14,6 +14,7 @@ from assets.books.codes import KEPT, UNDEF_PRICE, Int
 from assets.books.compiled import kernel
 from assets.books.events import EVENT_KEPT, EVENT_LAST, Events, arrive, following, judge, leave, note, publish, refuse, stamps
 from assets.books.schema import BOOK_COLUMNS, LEVELS
+from assets.books.steps import BooksError
 
 
 class Quotes(NamedTuple):
@@ -89,6 +90,22 @@ def frozen(column: pl.Series) -> np.ndarray:
 def carried(raw: pl.DataFrame) -> int:
     """Levels a side that the records carry: 10, 1, or 0 for the schema trades."""
     return sum(f"bid_px_{level:02d}" in raw.columns for level in range(LEVELS))
+
+
+def hold_to_sizes(raw: pl.DataFrame) -> None:
+    """Refuse quotes that have prices and never a size: no level stands on them.
+
+    Raises:
+        BooksError: every size is 0.
+    """
+    levels = [(f"{side}_px_{level:02d}", f"{side}_sz_{level:02d}") for level in range(carried(raw)) for side in ("bid", "ask")]
+    if any((raw[size] > 0).any() for _, size in levels):
+        return
+    if any((raw[price] != UNDEF_PRICE).any() for price, _ in levels):
+        raise BooksError(
+            "every quote has a size of 0, as some feeds of currencies send them: a book, its imbalances, its queues and so every fill need "
+            "sizes; use a source that tells them"
+        )
 
 
 def all_trades(quotes: Quotes) -> bool:

@@ -9,7 +9,7 @@ import polars as pl
 
 from assets.books import codes, events
 from assets.books.events import Events, beginning, new_events
-from assets.books.quotes import all_trades, frozen, levels_of, quotes_of, replay_quotes
+from assets.books.quotes import all_trades, frozen, hold_to_sizes, levels_of, quotes_of, replay_quotes
 from assets.books.replay import Records, expand, finish, new_changes, new_levels, replay
 from assets.books.schema import BOOK_COLUMNS, LEVELS, BookQuality, Quarantine
 from assets.books.steps import OFF_TICK, off_tick
@@ -75,7 +75,7 @@ def ticked(quality: pl.DataFrame, raw: pl.DataFrame, trades: pl.DataFrame, tick:
     """A row of `book_quality` with what lies between two ticks; null where the tick is not known."""
     figures = dict.fromkeys(OFF_TICK) if tick is None else off_tick(raw, trades, tick)
     told = quality.with_columns(pl.lit(value, pl.Int64).alias(name) for name, value in figures.items())
-    return told.select(BookQuality.to_schema().columns)
+    return told.select(*BookQuality.to_schema().columns)
 
 
 def applied(raw: pl.DataFrame, quarantine: pl.DataFrame) -> pl.DataFrame:
@@ -129,6 +129,7 @@ def _exact(raw: pl.DataFrame, now: np.ndarray, capacity: int) -> tuple[Events, l
 
 
 def _quoted(raw: pl.DataFrame, now: np.ndarray) -> tuple[Events, list[pl.Series]]:
+    hold_to_sizes(raw)
     quotes = quotes_of(raw)
     found = new_events(raw.height, raw.height)
     replay_quotes(quotes, found, now, all_trades(quotes))

@@ -22,10 +22,20 @@ _NORMAL: Final = NormalDist()
 _EULER_GAMMA: Final = 0.5772156649015329
 
 
+FLAT: Final = 1e-9
+"""Of the largest value of a series: a deviation below it is what rounding leaves of none."""
+
+
+def deviation(pnl: Pnl) -> float:
+    """Standard deviation (n - 1); 0 where the values are one and the same, but for rounding, and where there are fewer than two."""
+    spread = float(np.std(pnl, ddof=1)) if len(pnl) > 1 else 0.0
+    return spread if spread > FLAT * float(np.abs(pnl).max(initial=0.0)) else 0.0
+
+
 def sharpe(pnl: Pnl, per_year: int = 1) -> float | None:
     """Mean over standard deviation (n - 1) of session P&L, times sqrt(per_year); the riskless rate is taken as zero."""
-    deviation = float(np.std(pnl, ddof=1)) if len(pnl) > 1 else 0.0
-    return float(np.mean(pnl)) / deviation * math.sqrt(per_year) if deviation > 0 else None
+    spread = deviation(pnl)
+    return float(np.mean(pnl)) / spread * math.sqrt(per_year) if spread > 0 else None
 
 
 def sharpe_and_scale(pnl: Pnl) -> tuple[float, float] | None:
@@ -63,7 +73,7 @@ def expected_best_sharpe(trials: int, spread: float) -> float:
     return spread * ((1 - _EULER_GAMMA) * quantile(1 - 1 / trials) + _EULER_GAMMA * quantile(1 - 1 / (trials * math.e)))
 
 
-def deflated_sharpe(pnl: Pnl, tried: Sequence[Pnl]) -> float | None:
+def deflated_sharpe(pnl: Pnl, tried: Sequence[Pnl]) -> tuple[float | None, int]:
     """Probability that the winner's true Sharpe ratio is above zero, given all that was tried (Bailey and Lopez de Prado 2014).
 
     `probabilistic_sharpe` against the best Sharpe expected of as many worthless trials, their spread measured on the trials
@@ -73,10 +83,12 @@ def deflated_sharpe(pnl: Pnl, tried: Sequence[Pnl]) -> float | None:
     Args:
         pnl: the winner's session P&L.
         tried: session P&L of every trial, the winner's among them.
+
+    Returns:
+        The probability, and how many trials it counted: those that have a Sharpe ratio.
     """
-    ratios = [ratio for ratio in map(sharpe, tried) if ratio is not None]
-    spread = float(np.std(ratios, ddof=1)) if len(ratios) > 1 else 0.0
-    return probabilistic_sharpe(pnl, expected_best_sharpe(len(ratios), spread))
+    ratios = np.array([ratio for ratio in map(sharpe, tried) if ratio is not None])
+    return probabilistic_sharpe(pnl, expected_best_sharpe(len(ratios), deviation(ratios))), len(ratios)
 
 
 def overfitting_probability(pnl: npt.NDArray[np.float64], blocks: int = BLOCKS) -> float | None:

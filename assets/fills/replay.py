@@ -26,7 +26,7 @@ from assets.fills.queues import QUEUES
 from assets.fills.rows import ADDED, CLEARED, FILLED, REMOVED, TRADED, UNKNOWN
 from assets.fills.settled import idle, idles, minds_queues, settled, stands, watch
 from assets.fills.stretches import STRETCH, Stretches, jump, over, passes, tell
-from assets.fills.tape import Tape, last_double_mid
+from assets.fills.tape import Tape, double_mids, last_double_mid
 from assets.fills.trader import amend
 from assets.fills.wire import ALARM, NEVER, RULES, SLOT_BITS, SLOTS, STANDS, Memory, Room, kernel, make_ladder, part
 
@@ -39,6 +39,9 @@ FLAT_BEFORE_CLOSE_NS: Final = 30 * NS
 _FIRST_LOG: Final = 1 << 18
 """Requests that a log has room for at first; it is doubled, and the session replayed, when they do not suffice. Places that are
 never written take no memory."""
+
+MOST_WORTH: Final = 1 << 62
+"""What all that may be held can be worth, 1e-9 of the currency: the product that marks it is then below 2^63, and so is the cash."""
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -205,6 +208,12 @@ class Session:
         return tell(self.tape.rows, self.tape.width, self.seen, self.signals)
 
     @cached_property
+    def furthest(self) -> int:
+        """Twice the price, in ticks without its sign, that is furthest from 0 of all that can be traded or marked at."""
+        tape, mids = self.tape, double_mids(self.tape)
+        return max(abs(2 * tape.base), abs(2 * (tape.base + tape.width)), int(np.abs(mids).max(initial=0)))
+
+    @cached_property
     def anonymous(self) -> bool:
         """Whether no row says whose contracts left a queue, and none restores a queue that we could be in."""
         kind, priority = self.tape.rows["kind"][1:], self.tape.rows["priority"][1:]
@@ -286,7 +295,12 @@ def _losses(tape: Tape, pause_ns: int) -> tuple[Ints, Ints]:
 
 
 def make_rules(market: Market, trading: Trading, session: Session, *, post_only: bool = False) -> np.ndarray:
-    """RULES of one session of a market, an array of one record."""
+    """RULES of one session of a market, an array of one record.
+
+    Raises:
+        FillsError: what may be held can be worth more than is counted exactly.
+    """
+    _hold_to_money(market, trading, session)
     rules, limits = np.zeros(1, RULES), market.limits
     values = {
         "base": session.tape.base,
@@ -315,6 +329,19 @@ def make_rules(market: Market, trading: Trading, session: Session, *, post_only:
     for name, value in values.items():
         rules[name] = value
     return rules
+
+
+def _hold_to_money(market: Market, trading: Trading, session: Session) -> None:
+    """Refuse positions whose worth, in 1e-9 of the currency, an int64 does not hold."""
+    one = session.furthest * market.tick_value // 2 + _money(max(abs(market.maker_fee), abs(market.taker_fee)))
+    if trading.most_position * one <= MOST_WORTH:
+        return
+    allowed = MOST_WORTH // one
+    remedy = f"lower max_position to {allowed} at most" if allowed else "state multiplier and fees in thousands of the currency"
+    raise FillsError(
+        f"{market.symbol}: {trading.most_position:,} contracts may be worth {trading.most_position * one / PRICE_UNIT:,.0f} "
+        f"{market.currency} in the session, and money is exact up to {MOST_WORTH // PRICE_UNIT:,}: {remedy}"
+    )
 
 
 def _positions(trading: Trading, tape: Tape) -> dict[str, int]:

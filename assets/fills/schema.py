@@ -126,6 +126,7 @@ class QuotingPolicy(pa.DataFrameModel):
     dsr: pl.Float64 = pa.Field(
         nullable=True, ge=0, le=1, description="Deflated Sharpe: probability that it is above zero, given all that was tried"
     )
+    dsr_trials: pl.Int32 = pa.Field(ge=0, description="Trials that it counted: those whose sessions have a Sharpe ratio")
     pbo: pl.Float64 = pa.Field(
         nullable=True, ge=0, le=1, description="Probability of backtest overfitting of the search; 0.5 where there is nothing to find"
     )

@@ -92,13 +92,15 @@ class Search:
         allowed = trials.filter(pl.col("pnl_per_contract").is_null() | (pl.col("pnl_per_contract") >= floor))
         best = allowed.sort(["net_pnl", "contracts", "trial"], descending=[True, False, False]).head(1)
         pnl = self.net_pnl
+        dsr, counted = deflated_sharpe(pnl[:, best["trial"][0]], list(pnl.T))
         return best.select(
             "trial",
             pl.lit(trials.height, pl.Int32).alias("trials"),
             *SETTINGS,
             pl.col("net_pnl").alias("net_pnl_train"),
             pl.col("sharpe").alias("sharpe_train"),
-            pl.lit(deflated_sharpe(pnl[:, best["trial"][0]], list(pnl.T)), pl.Float64).alias("dsr"),
+            pl.lit(dsr, pl.Float64).alias("dsr"),
+            pl.lit(counted, pl.Int32).alias("dsr_trials"),
             pl.lit(overfitting_probability(pnl), pl.Float64).alias("pbo"),
         )
 

@@ -109,7 +109,7 @@ def read_desk(desk: Desk) -> DeskTables:
         desk=desk.name,
         name=desk.traded,
         provenance=desk.provenance,
-        multiplier=desk.markets[desk.traded].multiplier,
+        multiplier=desk.markets[desk.traded].point_value,
         per_year=sessions_a_year(desk),
         policies=_all(lake, "quoting_policy", QuotingPolicy, desk.traded, "period"),
         reports=reports,

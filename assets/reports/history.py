@@ -158,7 +158,8 @@ def _stretches(tables: DeskTables, stretch: str) -> Table:
         f"select date_trunc('{stretch}', session) as {stretch}, count(*) as sessions, sum(net_pnl) as net_pnl, sum(fees) as fees,\n"
         "       avg(fills) as trades_a_day, sum(maker_contracts) / nullif(sum(contracts), 0) as maker_share,\n"
         "       sum(cancelled) / nullif(sum(orders), 0) as cancelled_share,\n"
-        f"       avg(net_pnl) / nullif(stddev_samp(net_pnl), 0) * sqrt({tables.per_year}) as sharpe, min(net_pnl) as worst_day,\n"
+        "       case when stddev_samp(net_pnl) > 1e-9 * max(abs(net_pnl))\n"
+        f"            then avg(net_pnl) / stddev_samp(net_pnl) * sqrt({tables.per_year}) end as sharpe, min(net_pnl) as worst_day,\n"
         "       sum(hold_pnl) as hold_pnl, 1 - sum(mse * rows_scored) / nullif(sum(label_square), 0) as r2\n"
         f"from performance_report\n{tables.where} group by 1 order by 1"
     )

@@ -1,29 +1,21 @@
 """Whether a result may be luck, and what other ways to trade would have come to."""
 
-from typing import Final
-
 import polars as pl
 
 from assets.reports import history_figures, statistics
 from assets.reports.page import Card, Exhibit, Table, Teller, money, number, percent, plain
 from assets.reports.tables import DeskTables
 
-SEED: Final = 20260824
-"""Of the bootstrap: any number does, as long as it stays."""
-
-_DRAWS: Final = 2_000
-"""Of the intervals of ways to trade, of which there are many: as many as the mart policy_ablation_intervals draws."""
-
 
 def luck(tables: DeskTables) -> list[Exhibit | Table | list[Card]]:
     """How far the result can be told from chance."""
     net = tables.reports["net_pnl"].to_numpy()
-    interval = statistics.bootstrap_interval(net, seed=SEED)
+    interval = statistics.mean_interval(net)
     enough = statistics.sessions_to_convince(net)
     mean = float(net.mean()) if len(net) else None
     policies = tables.policies
-    trials = number()(policies["trials"].max() if policies.height else None)
-    between = f"95 % interval: {money(interval[0])} to {money(interval[1])}" if interval else "too few sessions for an interval"
+    trials, counted = (number()(policies[name].max() if policies.height else None) for name in ("trials", "dsr_trials"))
+    between = f"95 % interval: {money(interval[0])} to {money(interval[1])}" if interval else "too few sessions, or all alike"
     cards = [
         Card("Mean session", money(mean), between),
         Card(
@@ -35,7 +27,8 @@ def luck(tables: DeskTables) -> list[Exhibit | Table | list[Card]]:
         Card(
             "Deflated Sharpe",
             percent(_median(policies["dsr"])),
-            f"chance that the policy chosen in training has a Sharpe ratio above zero, after {trials} trials; of the median period",
+            f"chance that the policy chosen in training has a Sharpe ratio above zero, after as many trials as traded, {counted} of "
+            f"{trials} at most; of the median period",
         ),
         Card(
             "Overfitting (PBO)",
@@ -98,7 +91,7 @@ def ways(tables: DeskTables) -> list[Exhibit | Table]:
     )
     how = (
         f"Net P&L of the mean session, {tables.unit}: traded by the policy as it is (full), without one of its factors, or in a simpler "
-        "way. Sessions, predictions and exchange are the same. Lines are 95 % intervals, from whole sessions drawn with replacement; where "
+        "way. Sessions, predictions and exchange are the same. Lines are 95 % intervals by Student's t, a session one observation; where "
         "two overlap much, these sessions cannot tell the ways apart."
     )
     columns = {
@@ -148,7 +141,7 @@ def assumptions(what_if: pl.DataFrame, currency: str, where: str) -> list[Exhibi
         mean_sessions(what_if.filter(pl.col("assumption") == name).sort("latency_ms", maintain_order=True), "setting")
         for name in ("latency", "queue")
     )
-    resampled = "Net P&L of the mean session, with a 95 % interval from whole sessions drawn with replacement; one session has none."
+    resampled = "Net P&L of the mean session, with a 95 % interval by Student's t; one session has none."
     return [
         Exhibit(
             "latency",
@@ -174,7 +167,7 @@ def mean_sessions(rows: pl.DataFrame, key: str) -> pl.DataFrame:
     told = []
     for (name,), some in rows.group_by(key, maintain_order=True):
         net = some.sort("session")["net_pnl"].to_numpy()
-        low, high = statistics.bootstrap_interval(net, draws=_DRAWS, seed=SEED) or (None, None)
+        low, high = statistics.mean_interval(net) or (None, None)
         told.append({"label": name, "mean": float(net.mean()), "low": low, "high": high})
     return pl.DataFrame(told, schema={"label": pl.String, **dict.fromkeys(("mean", "low", "high"), pl.Float64)})
 
@@ -196,7 +189,7 @@ def compared(ablation: pl.DataFrame) -> pl.DataFrame:
         net = some["net_pnl"].to_numpy()
         less = net - some["full"].to_numpy()
         row = {"variant": name, "sessions": len(net), "mean": float(net.mean()), "difference": float(less.mean())}
-        spans = (statistics.bootstrap_interval(values, draws=_DRAWS, seed=SEED) or (None, None) for values in (net, less))
+        spans = (statistics.mean_interval(values) or (None, None) for values in (net, less))
         (low, high), (less_low, less_high) = spans
         row |= {"low": low, "high": high, "difference_low": less_low, "difference_high": less_high}
         rows.append(row | {"contracts": float(some["contracts"].to_numpy().mean())})

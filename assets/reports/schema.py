@@ -30,7 +30,7 @@ class PerformanceReport(pa.DataFrameModel):
     max_position: pl.Int64 = pa.Field(ge=0)
     mean_position: pl.Float64 = pa.Field(ge=0, description="Contracts held, long or short, averaged over time")
     hold_pnl: pl.Float64 = pa.Field(description="Of one contract held from first to last mid: the comparison")
-    notional: pl.Float64 = pa.Field(ge=0, description="Worth of one contract at the session's first mid: the base of a return")
+    notional: pl.Float64 = pa.Field(ge=0, description="Worth, without a sign, of one contract at the first mid: the base of a return")
     r2: pl.Float64 = pa.Field(nullable=True, description="Of the prediction, out of sample, against predicting zero")
     mse: pl.Float64 = pa.Field(nullable=True, description="Out of sample, ticks squared")
     rows_scored: pl.Int64 = pa.Field(ge=0)

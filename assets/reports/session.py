@@ -40,7 +40,13 @@ class SessionTables:
     """Its rows of `quarantine` counted, likewise."""
     what_if: pl.DataFrame | None = None
     """Its rows of `what_if`, likewise."""
-    unit: str = "USD"
+    of: str | None = None
+    """Name of the money where it is not the market's currency."""
+
+    @property
+    def unit(self) -> str:
+        """Name of the money."""
+        return self.of or self.market.currency
 
     @property
     def where(self) -> str:
@@ -50,7 +56,7 @@ class SessionTables:
     def summarise(self) -> pl.DataFrame:
         """The session's row of `performance_report`."""
         frames = (self.orders, self.fills, self.equity, self.predictions)
-        return summarise(*frames, self.market, provenance=self.provenance, unit=self.unit)
+        return summarise(*frames, self.market, provenance=self.provenance, unit=self.of)
 
 
 def write_try_page(path: Path, tables: SessionTables) -> pl.DataFrame:
@@ -159,7 +165,7 @@ def _queries(tables: SessionTables) -> dict[str, str]:
         "position": f"select ts_event, position from equity\n{where} order by ts_event",
         "curves": "select indicator, bucket, lower, upper, count, mean, value, error from curve_model\n"
         f"where market = '{market}' and period in (date '{monday}', date '{day}') order by indicator, bucket",
-        **origin_queries(where, tables.market.multiplier),
+        **origin_queries(where, tables.market.point_value),
     }
 
 

@@ -25,7 +25,7 @@ def summarise(
     market: Market,
     *,
     provenance: str,
-    unit: str = "USD",
+    unit: str | None = None,
 ) -> pl.DataFrame:
     """One row of `performance_report`.
 
@@ -36,7 +36,7 @@ def summarise(
         predictions: `predictions` of the session.
         market: for the worth of a price step; a multiplier of 1 / tick_size makes the unit a tick.
         provenance: where the prices came from.
-        unit: name of the money, say "USD" or "ticks".
+        unit: name of the money; None: the market's currency.
 
     Returns:
         One row, also for a session without fills, orders or quotes: its figures are then zero or null.
@@ -58,7 +58,7 @@ def summarise(
     won, lost = closed.filter(pl.col("net") > 0)["net"], closed.filter(pl.col("net") < 0)["net"]
     row = {
         "provenance": provenance,
-        "unit": unit,
+        "unit": unit or market.currency,
         "net_pnl": net,
         "gross_pnl": net + traded["fees"],
         **traded,
@@ -75,7 +75,7 @@ def summarise(
         "max_drawdown": drawdown(equity),
         "mean_position": _mean_position(equity),
         "hold_pnl": (last_mid - first_mid) * price_worth(market),
-        "notional": first_mid * price_worth(market),
+        "notional": abs(first_mid) * price_worth(market),
         **_score(predictions),
     }
     kinds = {name: column.dtype.type for name, column in PerformanceReport.to_schema().columns.items()}
@@ -84,7 +84,7 @@ def summarise(
 
 def price_worth(market: Market) -> float:
     """Money that one unit of price, 1e-9, is worth on one contract."""
-    return float(market.multiplier) / PRICE_UNIT
+    return float(market.point_value) / PRICE_UNIT
 
 
 def round_trips(fills: pl.DataFrame, equity: pl.DataFrame, market: Market) -> pl.DataFrame:

@@ -18,7 +18,8 @@ months as (
         sum(fees) as fees,
         avg(trades) as trades_a_day,
         count(*) filter (net_pnl > 0) / count(*) as winning_sessions,
-        avg(net_pnl) / nullif(stddev_samp(net_pnl), 0) as sharpe_per_session,
+        -- A deviation that is the rounding of equal sessions is none.
+        case when stddev_samp(net_pnl) > 1e-9 * max(abs(net_pnl)) then avg(net_pnl) / stddev_samp(net_pnl) end as sharpe_per_session,
         min(net_pnl) as worst_day,
         max(net_pnl) as best_day,
         max(drawdown) as deepest_drawdown,

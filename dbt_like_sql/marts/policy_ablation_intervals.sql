@@ -10,52 +10,15 @@ compared as (
     inner join traded as whole on traded.market = whole.market and traded.session = whole.session and whole.variant = 'full'
 ),
 
-places as (
+-- The 0.975 quantile of Student's t by degrees of freedom.
+quantiles as (
     select
-        market,
-        session,
-        row_number() over (partition by market order by session) - 1 as place,
-        count(*) over (partition by market) as sessions
-    from traded
-    where variant = 'full'
-),
-
-draws as (
-    select unnest(range(2000)) as draw
-),
-
-drawn as (
-    select
-        places.market,
-        draws.draw,
-        (hash(draws.draw * 100003 + places.place) % places.sessions)::bigint as place
-    from places
-    cross join draws
-),
-
-histories as (
-    select
-        compared.market,
-        compared.variant,
-        drawn.draw,
-        sum(compared.net_pnl) as net_pnl,
-        sum(compared.difference) as difference
-    from drawn
-    inner join places on drawn.market = places.market and drawn.place = places.place
-    inner join compared on places.market = compared.market and places.session = compared.session
-    group by all
-),
-
-intervals as (
-    select
-        market,
-        variant,
-        quantile_cont(net_pnl, 0.025) as net_low,
-        quantile_cont(net_pnl, 0.975) as net_high,
-        quantile_cont(difference, 0.025) as difference_low,
-        quantile_cont(difference, 0.975) as difference_high
-    from histories
-    group by all
+        unnest(range(1, 31)) as freedom,
+        unnest([
+            12.706204736, 4.302652730, 3.182446305, 2.776445105, 2.570581836, 2.446911851, 2.364624252, 2.306004135, 2.262157163, 2.228138852,
+            2.200985160, 2.178812830, 2.160368656, 2.144786688, 2.131449546, 2.119905299, 2.109815578, 2.100922040, 2.093024054, 2.085963447,
+            2.079613845, 2.073873068, 2.068657610, 2.063898562, 2.059538553, 2.055529439, 2.051830516, 2.048407142, 2.045229642, 2.042272456
+        ]) as quantile
 ),
 
 sums as (
@@ -65,6 +28,9 @@ sums as (
         count(*) as sessions,
         sum(net_pnl) as net_pnl,
         sum(difference) as difference,
+        -- A deviation that is the rounding of equal sessions is none.
+        case when stddev_samp(net_pnl) > 1e-9 * max(abs(net_pnl)) then stddev_samp(net_pnl) * sqrt(count(*)) end as net_error,
+        case when stddev_samp(difference) > 1e-9 * max(abs(difference)) then stddev_samp(difference) * sqrt(count(*)) end as difference_error,
         sum(fees) as fees,
         sum(contracts)::bigint as contracts,
         sum(maker_contracts) / nullif(sum(contracts), 0) as maker_share,
@@ -73,23 +39,35 @@ sums as (
     group by all
 ),
 
+reached as (
+    select
+        sums.*,
+        -- Above 30 its expansion in 1 / freedom, to nine digits.
+        coalesce(
+            quantiles.quantile,
+            1.959963985 + 2.372271230 / (sessions - 1) + 2.822498616 / (sessions - 1) ** 2 + 2.555849680 / (sessions - 1) ** 3
+            + 1.589534053 / (sessions - 1) ** 4
+        ) as quantile
+    from sums
+    left join quantiles on sums.sessions - 1 = quantiles.freedom
+),
+
 final as (
     select
-        sums.market,
-        sums.variant,
-        sums.sessions,
-        sums.net_pnl,
-        intervals.net_low,
-        intervals.net_high,
-        sums.difference,
-        intervals.difference_low,
-        intervals.difference_high,
-        sums.fees,
-        sums.contracts,
-        sums.maker_share,
-        sums.cancelled_share
-    from sums
-    inner join intervals on sums.market = intervals.market and sums.variant = intervals.variant
+        market,
+        variant,
+        sessions,
+        net_pnl,
+        net_pnl - quantile * net_error as net_low,
+        net_pnl + quantile * net_error as net_high,
+        difference,
+        difference - quantile * difference_error as difference_low,
+        difference + quantile * difference_error as difference_high,
+        fees,
+        contracts,
+        maker_share,
+        cancelled_share
+    from reached
 )
 
 select * from final order by market, net_pnl desc, variant

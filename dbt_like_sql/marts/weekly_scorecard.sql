@@ -19,7 +19,8 @@ weeks as (
         avg(fills) as trades_a_day,
         sum(maker_contracts) / nullif(sum(contracts), 0) as maker_share,
         sum(cancelled) / nullif(sum(orders), 0) as cancelled_share,
-        avg(net_pnl) / nullif(stddev_samp(net_pnl), 0) as sharpe_per_session,
+        -- A deviation that is the rounding of equal sessions is none.
+        case when stddev_samp(net_pnl) > 1e-9 * max(abs(net_pnl)) then avg(net_pnl) / stddev_samp(net_pnl) end as sharpe_per_session,
         min(net_pnl) as worst_day,
         max(net_pnl) as best_day,
         sum(wins) / nullif(sum(losses), 0) as win_loss_ratio,

@@ -18,6 +18,7 @@ renamed as (
         net_pnl_train,
         sharpe_train,
         dsr as deflated_sharpe,
+        dsr_trials as deflated_by_trials,
         pbo as overfitting_probability,
         first_session,
         last_session

@@ -7,6 +7,7 @@ import pytest
 from assets.books.codes import UNDEF_PRICE
 from assets.books.rebuild import rebuild
 from assets.books.schema import BOOK_COLUMNS, CleanBooks, Quarantine, Trades
+from assets.books.steps import BooksError
 from assets.lake import check
 
 HEAD = ["ts_recv", "ts_event", "publisher_id", "instrument_id", "action", "side", "price", "size", "flags", "sequence"]
@@ -127,3 +128,11 @@ def test_the_two_schemas_of_one_real_interval_tell_the_same_trades(real):
     span = "2024-07-01T23-58_2024-07-02T00-02.dbn.zst"
     quoted, traded = (rebuild(real(f"futures_{schema}_{span}")).trades for schema in ("mbp-1", "trades"))
     assert quoted.drop("row").equals(traded.drop("row"))
+
+
+def test_quotes_that_never_have_a_size_are_refused_by_name(frame):
+    sizeless = quotes(frame, [({"action": "A"}, [(100, 0)], [(105, 0)])] * 3)
+    with pytest.raises(BooksError, match="every quote has a size of 0, as some feeds of currencies send them"):
+        rebuild(sizeless)
+    one = quotes(frame, [({"action": "A"}, [(100, 0)], [(105, 0)]), ({"action": "A"}, [(100, 1)], [(105, 2)])])
+    assert rebuild(one, open_ns=0).books["bid_px_00"].to_list() == [None, 100]

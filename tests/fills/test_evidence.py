@@ -22,7 +22,7 @@ def test_too_short_or_too_flat_a_series_has_no_ratio(pnl):
     series = np.array(pnl)
     assert evidence.sharpe(series) is None
     assert evidence.probabilistic_sharpe(series) is None
-    assert evidence.deflated_sharpe(series, [series, PNL, -PNL]) is None
+    assert evidence.deflated_sharpe(series, [series, PNL, -PNL])[0] is None
 
 
 def test_probabilistic_sharpe_by_hand():
@@ -50,11 +50,11 @@ def test_deflated_sharpe_by_hand():
     r = 0.5 / math.sqrt(16 / 15)
     benchmark = r * (0.422784 * 0.430727 + 0.577216 * NormalDist().inv_cdf(1 - 1 / (3 * math.e)))
     expected = NormalDist().cdf((r - benchmark) * math.sqrt(15))
-    assert evidence.deflated_sharpe(winner, [winner, winner - 0.5, -winner]) == pytest.approx(expected, rel=1e-4)
+    assert evidence.deflated_sharpe(winner, [winner, winner - 0.5, -winner]) == (pytest.approx(expected, rel=1e-4), 3)
 
 
 def test_the_wider_the_trials_the_less_the_best_of_them_proves():
-    alone, close, wide = (evidence.deflated_sharpe(PNL + 4, [PNL + 4, *others]) for others in ([], [PNL + 3], [PNL - 9]))
+    alone, close, wide = (evidence.deflated_sharpe(PNL + 4, [PNL + 4, *others])[0] for others in ([], [PNL + 3], [PNL - 9]))
     assert alone == evidence.probabilistic_sharpe(PNL + 4)
     assert alone > close > wide
 
@@ -62,6 +62,7 @@ def test_the_wider_the_trials_the_less_the_best_of_them_proves():
 def test_trials_that_never_traded_are_no_tries():
     idle = np.zeros(5)
     assert evidence.deflated_sharpe(PNL, [idle, PNL, -PNL, idle]) == evidence.deflated_sharpe(PNL, [PNL, -PNL])
+    assert evidence.deflated_sharpe(PNL, [idle, PNL, -PNL, idle])[1] == 2
 
 
 def test_overfitting_by_hand():

@@ -15,7 +15,15 @@ from assets.fills.tape import MOST_WIDTH, REACH, make_tape
 
 TICK = 10_000_000
 MARKET = Market(symbol="TEST", tick_size="0.01", multiplier=1)
-KINDS = {"action": pl.UInt8, "side": pl.UInt8, "size": pl.UInt32, "flags": pl.UInt8, "sequence": pl.UInt32}
+KINDS = {
+    "action": pl.UInt8,
+    "side": pl.UInt8,
+    "size": pl.UInt32,
+    "flags": pl.UInt8,
+    "sequence": pl.UInt32,
+    "instrument_id": pl.UInt32,
+    "publisher_id": pl.UInt16,
+}
 FEW = settings(max_examples=30, deadline=None, derandomize=True)
 
 moves = st.one_of(st.integers(-3, 3), st.integers(-2_000, 2_000), st.sampled_from([-60_000, 60_000]))
@@ -65,6 +73,8 @@ def by_order(course):
             "order_id": [row[3] for row in rows],
             "flags": [codes.F_LAST] * len(rows),
             "sequence": times,
+            "instrument_id": 1,
+            "publisher_id": 1,
         },
         schema_overrides=KINDS | {"order_id": pl.UInt64},
     )
@@ -87,7 +97,14 @@ def by_level(course):
         columns[f"{name}_sz_00"] = columns[f"{name}_ct_00"] = [0 if price is None else 5 for price in best]
     times = np.arange(1, len(rows) + 1)
     head = {"ts_event": times, "ts_recv": times, "action": [ord("A")] * len(rows), "side": [codes.SIDE_NONE] * len(rows)}
-    tail = {"price": [codes.UNDEF_PRICE] * len(rows), "size": [0] * len(rows), "flags": [codes.F_LAST] * len(rows), "sequence": times}
+    tail = {
+        "price": [codes.UNDEF_PRICE] * len(rows),
+        "size": [0] * len(rows),
+        "flags": [codes.F_LAST] * len(rows),
+        "sequence": times,
+        "instrument_id": 1,
+        "publisher_id": 1,
+    }
     counts = dict.fromkeys((name for name in columns if "_px_" not in name), pl.UInt32)
     return pl.DataFrame(head | tail | columns, schema_overrides=KINDS | counts)
 

@@ -1,5 +1,7 @@
 """Laws that hold for any market and any policy, and a plain queue of Python lists that the kernel must equal."""
 
+from decimal import Decimal
+
 import numpy as np
 import polars as pl
 import pytest
@@ -7,11 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from assets.books import codes
-from assets.desk import ALL, Delay, Delays, Trading
+from assets.desk import ALL, Delay, Delays, Market, Trading
 from assets.fills import wire
+from assets.fills.errors import FillsError
 from assets.fills.policy import SCORES, TAKE, TOUCH, Policy
 from assets.fills.queues import QUEUES
-from assets.fills.replay import Replayer, make_rules, make_session
+from assets.fills.replay import MOST_WORTH, Replayer, make_rules, make_session
 from assets.fills.simulate import simulate, tables
 from assets.fills.tape import aggregated, double_mids, make_tape
 
@@ -435,3 +438,42 @@ def test_a_market_turned_upside_down_earns_the_same(hand, style, seed, shift):
     assert mid == -mirror
     assert (one.net_pnl, one.contracts, one.position) == (other.net_pnl, other.contracts, -other.position)
     assert one.orders == other.orders > 0
+
+
+@FEW
+@given(
+    seed=st.integers(0, 10_000),
+    far=st.integers(-(10**9), 10**9),
+    worth=st.integers(1, 10**6),
+    position=st.sampled_from([1, 3, 50]),
+)
+def test_money_is_exact_or_refused_before_the_session_starts(hand, seed, far, worth, position):
+    """Cash told again in Python's own integers, on prices and contracts of any worth."""
+    stream, end = random_market(hand, seed, 150)
+    records = stream.frame().with_columns(pl.col("price") + far * hand.tick)
+    market = hand.market.model_copy(update={"multiplier": Decimal(4 * worth)})  # a tick is worth so much of the currency
+    ts, signal = hand.signal_of(*((at, 3.0 * (-1) ** k) for k, at in enumerate(np.arange(10.0, end, 40.0))))
+    trading, policy = Trading(latency_ms=1, max_position=position, daily_loss_limit=4_000_000_000), Policy(style=TAKE, threshold=-1.0)
+    session = make_session(make_tape(records, market), ts, signal, hand.hours, trading)
+    most = position * (session.furthest * worth * 10**9 // 2 + 3 * 10**8)
+    if most > MOST_WORTH:
+        with pytest.raises(FillsError, match="and money is exact up to 4,611,686,018"):
+            make_rules(market, trading, session)
+        return
+    replayer = Replayer()
+    outcome = replayer.run(session, policy, make_rules(market, trading, session))
+    cash = 0
+    for fill in replayer.fills.tolist():
+        told = dict(zip(replayer.fills.dtype.names, fill, strict=True))
+        cash -= told["side"] * told["quantity"] * (told["px"] + session.tape.base) * worth * 10**9 + told["fee"]
+        assert told["cash"] == cash
+    assert outcome.net_pnl == cash + outcome.position * int(double_mids(session.tape)[-1]) * worth * 10**9 // 2
+
+
+def test_a_hundred_contracts_of_a_government_bond_are_refused_with_the_number_that_is_not(hand):
+    records = hand.quiet_market(bid=14_500, ask=14_501).frame().with_columns(pl.col("price") // hand.tick * 10_000_000)
+    market = Market(symbol="JGB", tick_size="0.01", multiplier=1_000_000, currency="JPY")
+    session = make_session(make_tape(records, market), np.empty(0, np.int64), np.empty(0), hand.hours)
+    with pytest.raises(FillsError, match=r"100 contracts may be worth 14,5.* JPY in the session, .*: lower max_position to 31 at most"):
+        make_rules(market, Trading(max_position=100), session)
+    make_rules(market, Trading(max_position=31), session)

@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from assets.reports.statistics import bootstrap_interval
+from assets.reports.statistics import mean_interval
 from pipelines.layers import LAYERS, LINE
 from pipelines.sql_models import FOLDER, ModelError, Project, load, run_tests
 from pipelines.warehouse import sources
@@ -238,11 +238,13 @@ def test_a_unit_that_cannot_run_says_why(folder: Folder, unit: str, said: str) -
         project.run_unit("one", "bad")
 
 
-def test_the_intervals_of_the_ablation_are_those_of_a_bootstrap(project: Project) -> None:
-    """Drawn in SQL and drawn by numpy: the same ends, but for the luck of 2,000 draws."""
-    earned = np.random.default_rng(4).normal(50, 300, (2, 40))
-    days = [dt.date(2026, 8, 3) + dt.timedelta(days=day) for day in range(40)]
-    rows = pl.DataFrame({"market": "FLW", "session": days * 2, "variant": ["full"] * 40 + ["touch"] * 40, "net_pnl": earned.ravel()})
+@pytest.mark.parametrize("sessions", [2, 10, 31, 40, 250])
+def test_the_intervals_of_the_ablation_are_those_of_the_page(project: Project, sessions: int) -> None:
+    earned = np.random.default_rng(4).normal(50, 300, (2, sessions))
+    days = [dt.date(2026, 1, 5) + dt.timedelta(days=day) for day in range(sessions)]
+    flat = pl.DataFrame({"market": "FLW", "session": days, "variant": "flat", "net_pnl": 0.1 + 0.2})
+    two = {"market": "FLW", "session": days * 2, "variant": ["full"] * sessions + ["touch"] * sessions, "net_pnl": earned.ravel()}
+    rows = pl.concat([pl.DataFrame(two), flat])
     with duckdb.connect() as con:
         con.register("rows", rows.to_arrow())
         others = ", ".join(f"1 as {name}" for name in ("fees", "contracts", "maker_contracts", "orders", "cancelled"))
@@ -250,6 +252,6 @@ def test_the_intervals_of_the_ablation_are_those_of_a_bootstrap(project: Project
         told = {row["variant"]: row for row in con.sql(project.models["policy_ablation_intervals"].sql).pl().iter_rows(named=True)}
     wanted = {"net": earned[1], "difference": earned[1] - earned[0]}
     for name, pnl in wanted.items():
-        low, high = bootstrap_interval(pnl) or (0.0, 0.0)
-        found = [told["touch"][f"{name}_{end}"] / 40 for end in ("low", "high")]
-        assert found == pytest.approx([low, high], abs=0.06 * (high - low))
+        found = [told["touch"][f"{name}_{end}"] / sessions for end in ("low", "high")]
+        assert found == pytest.approx(mean_interval(pnl), rel=1e-7)
+    assert (told["flat"]["net_low"], told["full"]["difference_high"]) == (None, None)

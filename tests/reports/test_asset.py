@@ -58,7 +58,14 @@ def desk(tmp_path_factory, market, tables, rows, publish) -> Desk:
         lake.write("model_scores", rows(ModelScores, scores), ModelScores, market="ES", period=period)
         fits = [{"queue": queue, "exponent": n, "sessions": 20, "orders": 9} for queue, n in (("power", 3.0), ("share", 5.0 - 3 * place))]
         lake.write("queue_fit", rows(QueueFit, fits), QueueFit, market="ES", period=period)
-        chosen = {"trials": 24, "threshold": 0.37 + place, "indicators": ("fast", "all")[place], "dsr": 0.625, "pbo": None}
+        chosen = {
+            "trials": 24,
+            "threshold": 0.37 + place,
+            "indicators": ("fast", "all")[place],
+            "dsr": 0.625,
+            "dsr_trials": 23,
+            "pbo": None,
+        }
         lake.write("quoting_policy", rows(QuotingPolicy, [chosen]), QuotingPolicy, market="ES", period=period)
     for place, session in enumerate(SESSIONS):
         publish(lake, session, tables(FILLS[: 20 - 6 * place], MIDS, session=session))

@@ -166,7 +166,7 @@ def test_figures_over_time_share_one_clock(page):
 
 
 def test_try_writes_the_page_and_tells_the_figures_in_ticks(tables, tmp_path):
-    session = replace(tables(FILLS, MIDS), unit="ticks", provenance="recorded market data")
+    session = replace(tables(FILLS, MIDS), of="ticks", provenance="recorded market data")
     report = write_try_page(tmp_path / "deep" / "try.html", session)
     text = (tmp_path / "deep" / "try.html").read_text()
     assert report["unit"][0] == "ticks"

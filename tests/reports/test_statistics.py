@@ -43,17 +43,37 @@ def test_too_short_or_too_flat_a_series_has_no_ratio(pnl):
         assert figure(series) is None
 
 
-def test_the_bootstrap_holds_the_mean_and_repeats_itself():
-    low, high = statistics.bootstrap_interval(PNL, seed=7)
-    assert low < PNL.mean() < high
-    assert statistics.bootstrap_interval(PNL, seed=7) == (low, high)
-    assert statistics.bootstrap_interval(PNL[:1]) is None
+def test_the_interval_of_the_mean_is_students():
+    pnl = np.random.default_rng(5).normal(3, 10, 12)
+    known = ttest_1samp(pnl, 0).confidence_interval(0.95)
+    assert statistics.mean_interval(pnl) == pytest.approx((known.low, known.high))
+    assert statistics.mean_interval(PNL[:1]) is None
 
 
-def test_the_bootstrap_interval_is_as_wide_as_theory_says():
-    pnl = np.random.default_rng(3).normal(0, 10, 400)
-    low, high = statistics.bootstrap_interval(pnl)
-    assert high - low == pytest.approx(2 * 1.96 * pnl.std() / 20, rel=0.03)
+@pytest.mark.parametrize(
+    ("sessions", "shape", "least"), [(3, "normal", 0.94), (10, "normal", 0.94), (40, "normal", 0.94), (10, "skewed", 0.88)]
+)
+def test_the_interval_covers_the_true_mean_as_often_as_it_says(sessions, shape, least):
+    random = np.random.default_rng(20260824)
+    draws = random.normal(0, 1, (4_000, sessions)) if shape == "normal" else random.exponential(1, (4_000, sessions)) - 1
+    intervals = np.array([statistics.mean_interval(pnl) for pnl in draws])
+    covered = float(((intervals[:, 0] <= 0) & (intervals[:, 1] >= 0)).mean())
+    assert least < covered < 0.96
+
+
+@given(st.floats(0.001, 1e6), st.sampled_from([-1, 1]), st.integers(2, 60))
+def test_equal_sessions_have_no_ratio_and_no_interval_whatever_rounding_leaves(amount, sign, sessions):
+    pnl = np.array([sign * amount + 0.1 - 0.1] * sessions)
+    pnl[::2] = np.nextafter(pnl[::2], np.inf)
+    figures = (statistics.t_statistic, statistics.chance, statistics.mean_interval, statistics.sessions_to_convince)
+    assert [figure(pnl) for figure in figures] == [None] * 4
+    days = [dt.date(2026, 9, 7)] * sessions
+    columns = dict.fromkeys(("gross_pnl", "fees", "hold_pnl", "mse", "label_square"), 0.0)
+    counts = dict.fromkeys(("contracts", "maker_contracts", "orders", "cancelled", "fills", "rows_scored"), 0)
+    reports = pl.DataFrame({"session": days, "net_pnl": pnl}).with_columns(
+        pl.lit(value).alias(name) for name, value in (columns | counts).items()
+    )
+    assert statistics.scoreboard(reports, "1w")["sharpe"].to_list() == [None]
 
 
 def test_sessions_to_convince_by_hand():
