@@ -158,8 +158,10 @@ def _told(con: duckdb.DuckDBPyConnection, sql: str, error: duckdb.Error) -> str:
         tables = [row[0] for row in con.sql("SELECT table_name FROM information_schema.tables ORDER BY ALL").fetchall()]
         near = difflib.get_close_matches(unknown[1].lower(), tables, n=3, cutoff=0.4)
         message += f"\n\nnearest tables: {', '.join(near)}" if near else "\n\n`SHOW TABLES` lists what there is"
-    if "No files found that match the pattern" in message:
-        message = f"the files that the warehouse was published with are gone: run {_REBUILD} to publish it again"
+    if "No files found that match the pattern" in message or "No such file" in message:
+        message = (
+            f"the files that this publication was made of are gone, ten minutes after the next one or by hand: ask again, or run {_REBUILD}"
+        )
     return message
 
 

@@ -3,13 +3,14 @@
 A publication is the DuckDB file and a folder of hard links to the lake's partitions as they were when
 the build began. Small tables are copied into the file, big ones are views over those links, so what a
 reader sees does not move while the lake is being written, and costs no space. A reader who has opened
-the file before the swap keeps the old publication, whose links stay until the one after next.
+the file before the swap keeps the old publication, whose links stay for ten minutes after the next and then go at once.
 """
 
 import fcntl
 import hashlib
 import os
 import shutil
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ from assets.reports.statistics import sessions_a_year
 from assets.shell import OWNERS, TOLD_ROWS, markdown, told
 from pipelines.layers import LAYERS, LINE, Layer
 from pipelines.query import CONFIG, WarehouseError, as_pattern, layout, text
+from pipelines.room import no_room
 from pipelines.sql_models import Columns, Model, Project, TestResult, load, quoted, run_tests
 
 MARKETS: Final[Mapping[str, tuple[str, str]]] = {
@@ -52,8 +54,8 @@ _FILE_LINE: Final = "file_row_number"
 _FILE: Final = "_file"
 """DuckDB's name for the place of a row within its Parquet file."""
 
-_KEPT: Final = 2
-"""Publications whose links stay: the current one, and the one before for readers who still have it open."""
+READER_SECONDS: Final = 600.0
+"""How long the files of a publication stay once the next has been made, for readers who still have it open."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +94,10 @@ def build(desk: Desk, project: Project) -> Built:
                 con.commit()
             temporary.replace(path)
         except (duckdb.Error, OSError) as error:
-            raise WarehouseError(f"the warehouse could not be built, and {path} is as it was: {str(error).strip()}") from error
+            free = shutil.disk_usage(desk.home).free / 1e6
+            raise WarehouseError(
+                f"the warehouse could not be built, and {path} is as it was ({free:.0f} MB are free there): {str(error).strip()}"
+            ) from error
         finally:
             _remove(temporary)
         _prune(links, snapshot)
@@ -235,8 +240,12 @@ def _descriptions(model: Model, columns: Columns) -> dict[str, str]:
 
 @contextmanager
 def _one_build_at_a_time(home: Path) -> Iterator[None]:
-    home.mkdir(parents=True, exist_ok=True)
-    with (home / ".warehouse.lock").open("w") as lock:
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        lock = (home / ".warehouse.lock").open("w")
+    except OSError as error:
+        raise WarehouseError(f"the warehouse could not be built: {no_room(error, home)}") from error
+    with lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
@@ -269,9 +278,16 @@ def _snapshot(desk: Desk, links: Path) -> Path:
 
 
 def _prune(links: Path, current: Path) -> None:
-    newest_first = sorted(links.iterdir(), key=lambda folder: folder.stat().st_mtime_ns, reverse=True)
-    for folder in [folder for folder in newest_first if folder != current][_KEPT - 1 :]:
-        shutil.rmtree(folder, ignore_errors=True)
+    """Remove the publications that no reader may have open any more: each out of sight in one step, so that nobody reads half of it."""
+    for gone in links.glob(".gone-*"):  # what a killed build has left
+        shutil.rmtree(gone, ignore_errors=True)
+    others = [folder for folder in links.iterdir() if folder != current and not folder.name.startswith(".")]
+    followed = current.stat().st_mtime
+    for folder in sorted(others, key=lambda folder: folder.stat().st_mtime_ns, reverse=True):
+        followed, until = folder.stat().st_mtime, followed + READER_SECONDS
+        if time.time() >= until:
+            gone = folder.rename(folder.with_name(f".gone-{folder.name}"))
+            shutil.rmtree(gone, ignore_errors=True)
 
 
 def _remove(database: Path) -> None:

@@ -37,7 +37,7 @@ def test_what_is_published_does_not_move_while_the_lake_is_written(desk: Desk) -
     assert query(desk, "SELECT count(*) FROM orders").item() == 12
 
 
-def test_a_reader_keeps_its_publication_through_the_next_and_old_ones_are_cleared_away(desk: Desk) -> None:
+def test_a_reader_keeps_its_publication_through_the_next_and_old_ones_are_cleared_away(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     put(desk, "orders", 1)
     build(desk, PROJECT)
     # another process would hold the file open; in this one DuckDB shares a database by path
@@ -45,10 +45,10 @@ def test_a_reader_keeps_its_publication_through_the_next_and_old_ones_are_cleare
         put(desk, "orders", 2)
         build(desk, PROJECT)
         assert reader.sql("SELECT count(*) FROM orders").fetchall() == [(1,)]
-    for rows in (3, 4):
-        put(desk, "orders", rows)
-        build(desk, PROJECT)
-    assert len(list((desk.home / "published").iterdir())) == 2
+    put(desk, "orders", 4)
+    monkeypatch.setattr(warehouse, "READER_SECONDS", 0.0)
+    build(desk, PROJECT)
+    assert len(list((desk.home / "published").iterdir())) == 1
     assert query(desk, "SELECT count(*) FROM orders").item() == 4
 
 
@@ -82,6 +82,58 @@ def test_what_a_killed_build_left_behind_is_no_obstacle(desk: Desk) -> None:
     desk.home.joinpath("published/.new/fills").mkdir(parents=True)
     build(desk, PROJECT)
     assert query(desk, "SELECT count(*) FROM fills").item() == 2
+
+
+def test_a_publication_is_removed_in_one_step(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(warehouse, "READER_SECONDS", 0.0)
+    put(desk, "orders", 1)
+    build(desk, PROJECT)
+    [old] = (desk.home / "published").iterdir()
+    seen: list[bool] = []
+    monkeypatch.setattr(warehouse.shutil, "rmtree", lambda *_, **__: seen.append(old.exists()))
+    put(desk, "orders", 2)
+    build(desk, PROJECT)
+    assert seen
+    assert not any(seen[1:])
+    monkeypatch.undo()
+    put(desk, "orders", 3)
+    build(desk, PROJECT)
+    assert not list((desk.home / "published").glob(".gone-*"))
+
+
+HOLDER = """
+import sys
+from pathlib import Path
+from threading import Thread
+from assets.desk import load_desk
+from pipelines.query import open_warehouse
+
+desk = load_desk(sys.argv[1]).model_copy(update={"home": Path(sys.argv[2])})
+until_told = Thread(target=sys.stdin.read)
+until_told.start()
+with open_warehouse(desk) as con:
+    seen = set(con.sql("SELECT count(*), count(DISTINCT session) FROM orders").fetchall())
+    print("ready", flush=True)
+    reads = 0
+    while until_told.is_alive() or reads == 0:
+        seen.update(con.sql("SELECT count(*), count(DISTINCT session) FROM orders").fetchall())
+        reads += 1
+print(sorted(seen))
+"""
+
+
+def test_a_reader_that_keeps_its_connection_over_publications_sees_its_own_all_the_time(desk: Desk) -> None:
+    put(desk, "orders", 5)
+    build(desk, PROJECT)
+    command = [sys.executable, "-c", HOLDER, str(DESK_FILE), str(desk.home)]
+    reader = subprocess.Popen(command, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert reader.stdout is not None
+    assert reader.stdout.readline() == "ready\n"
+    for day in range(1, 5):
+        put(desk, "orders", 5, key=MONDAY + dt.timedelta(days=day))
+        build(desk, PROJECT)
+    told, error = reader.communicate(timeout=60)
+    assert (told, error) == ("[(5, 1)]\n", "")
 
 
 READER = """
