@@ -95,13 +95,13 @@ def stand(row: Any, ladder: np.ndarray) -> None:
 
 @kernel
 def _release(side: Int, px: Int, kind: Int, priority: Int, size: Int, ladder: np.ndarray) -> None:
-    """Of the contracts that left a price, those that we had taken: of an order that trades its first, of one that shrinks its last."""
+    """Take from what we have taken at a price what has left of it: of an order the last, for who met it after us met what we left."""
     place: Any = ladder[side, px]
     freed: Int = 0
     if kind in (REMOVED, FILLED) and UNKNOWN < priority <= place[FRONT]:
         freed = size
         if priority == place[FRONT]:
-            freed = min(size, place[TAKEN]) if kind == FILLED else max(0, size - place[REST])
+            freed = max(0, size - place[REST])
             place[REST] -= size - freed
     place[TAKEN] = max(0, min(place[TAKEN] - freed, place[STANDS]))
 

@@ -209,28 +209,40 @@ def test_nothing_depends_on_the_future(hand, seed, policy, cut, wire_of):
 
 
 @FEW
-@given(seed=st.integers(0, 10_000), policy=policies, cut=st.floats(0.05, 0.9), later=st.floats(1, 400), levels=st.booleans())
-def test_what_has_not_come_back_changes_no_decision(hand, seed, policy, cut, later, levels):
-    """Two wires that differ in how long answers and fills take from some moment on: all is sent alike until the first of them is heard."""
+@given(
+    seed=st.integers(0, 10_000),
+    policy=policies,
+    cut=st.floats(0.02, 0.8),
+    there=st.sampled_from([-19.0, 0.0, 60.0, 400.0]),
+    back=st.sampled_from([0.0, 90.0, 2_000.0]),
+    levels=st.booleans(),
+)
+def test_what_has_not_come_back_changes_no_decision(hand, seed, policy, cut, there, back, levels):
+    """From some moment on all that we send arrives at another time, so that it fills otherwise, and all that comes back is slow, or slower.
+
+    What is sent is the same until the first answer or fill of then is heard.
+    """
     stream, end = random_market(hand, seed)
     tape = aggregated(stream.tape()) if levels else stream.tape()
-    random, slot = np.random.default_rng(seed), ((hand.open + round(end * cut * MS)) >> wire.SLOT_BITS) & (wire.SLOTS - 1)
+    moment = (hand.open + round(end * cut * MS)) >> wire.SLOT_BITS << wire.SLOT_BITS
+    then = (np.arange(wire.SLOTS) - (moment >> wire.SLOT_BITS)) % wire.SLOTS < wire.SLOTS // 2
+    random = np.random.default_rng(seed)
     at = np.cumsum(random.integers(1, 40, int(end / 20)))
     signal = hand.signal_of(*zip(at.tolist(), random.normal(0, 1.5, len(at)).tolist(), strict=True))
     session, logs, heard = make_session(tape, *signal, hand.hours), [], []
-    for delay in (20.0, 20.0 + later):
+    for way, answer in ((0.0, 0.0), (there, back)):
         rules = make_rules(hand.market, Trading(max_position=3, daily_loss_limit=40), session)
-        delays = np.full(wire.SLOTS, 20 * MS)
-        delays[(np.arange(wire.SLOTS) - slot) % wire.SLOTS < wire.SLOTS // 2] = round(delay * MS)
-        rules["response_delay"] = delays
+        for leg, delay in (("order", way), ("cancel", way), ("response", 600.0 + answer)):
+            rules[f"{leg}_delay"] = np.where(then, round((20.0 + delay) * MS), 20 * MS)
         replayer = Replayer()
         replayer.run(session, policy, rules)
         made, filled = replayer.requests.copy(), replayer.fills.copy()
         logs.append(made)
-        for sent, back in ((made["ts_arrival"], made["ts_response"]), (filled["ts"], filled["ts_known"])):
-            heard.extend(back[((sent >> wire.SLOT_BITS) - slot) % wire.SLOTS < wire.SLOTS // 2])
+        for sent, known in ((made["ts_arrival"], made["ts_response"]), (filled["ts"], filled["ts_known"])):
+            heard.extend(known[sent >= moment])
     before = [made[made["ts_request"] < min(heard, default=wire.NEVER)] for made in logs]
-    assert all(np.array_equal(*(made[name] for made in before), equal_nan=name == "score") for name in wire.SENT)
+    told = [name for name in wire.SENT if name != "ts_arrival"]
+    assert all(np.array_equal(*(made[name] for made in before), equal_nan=name == "score") for name in told)
 
 
 def test_the_trader_is_given_nothing_of_the_exchange(hand):
@@ -368,7 +380,7 @@ class Taken:
                 self.where[order] = key
             case "F":
                 entry = self.queues[key][order]
-                entry[:] = entry[0] - size, max(0, entry[1] - size)
+                entry[:] = entry[0] - size, min(entry[1], entry[0] - size)
             case "C":
                 self.shrink(order, 0)
             case "M":

@@ -211,7 +211,10 @@ def test_a_taker_is_set_against_the_mid_before_its_own_taking():
 
 
 def test_what_has_not_come_back_changes_no_decision(recorded, session, tmp_path):
-    """Answers take longer from some moment on: all is sent alike until the first of them would have been heard."""
+    """Answers take longer from some moment on: all is sent alike until the first of them would have been heard.
+
+    What the market shows follows from our orders here, so that they cannot arrive otherwise, as in the replay's law.
+    """
     path, usual, rows = tmp_path / "response.csv", 20, np.arange(SLOTS)
     legs = Delays(order=Delay(ms=usual), cancel=Delay(ms=usual), response=Delay(file=path))
     slower = TRADING.model_copy(update={"delays": legs})
