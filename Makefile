@@ -4,7 +4,7 @@ DESK ?= desk.toml
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test test-cluster ui lint lock clean
+.PHONY: demo test test-cluster test-desk-keys ui lint lock clean
 .DELETE_ON_ERROR:
 
 demo: $(READY)
@@ -12,6 +12,10 @@ demo: $(READY)
 
 test: $(READY) lint
 	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
+
+# Each key of the desk changed by itself, against a run in an empty home: an hour.
+test-desk-keys: $(READY)
+	TICKLINE_ALL_KEYS=1 $(BIN)/pytest tests/e2e/test_provenance.py
 
 # Ray is an extra of its own, too: its tests are skipped where it is absent.
 test-cluster: $(READY)

@@ -62,7 +62,11 @@ class Ledger(Protocol):
         ...
 
     def asked(self, lake: "Lake", table: str) -> list[dict[str, str]]:
-        """Keys of the published partitions that are what is asked for."""
+        """Keys of the published partitions that are what is asked for.
+
+        Raises:
+            LakeError: one is damaged.
+        """
         ...
 
     def admit(self, lake: "Lake", table: str, keys: Mapping[str, Key]) -> None:

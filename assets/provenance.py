@@ -139,9 +139,14 @@ class Provenance:
 
     def asked(self, lake: Lake, table: str) -> list[dict[str, str]]:
         """See `assets.lake.Ledger`."""
-        recipe = WRITER[table]
-        found = [part for part in self.parts(recipe.asset) if self.look(lake, table, part.market, part.partition)[0] == "made"]
-        return [{"market": part.market, recipe.key: part.partition} for part in found]
+        recipe, found = WRITER[table], []
+        for part in self.parts(recipe.asset):
+            verdict, why = self.look(lake, table, part.market, part.partition)
+            if verdict == "damaged":
+                raise LakeError(why)
+            if verdict == "made":
+                found.append({"market": part.market, recipe.key: part.partition})
+        return found
 
     def admit(self, lake: Lake, table: str, keys: Mapping[str, Key]) -> None:
         """See `assets.lake.Ledger`."""
@@ -319,12 +324,20 @@ class _Bare(ast.NodeTransformer):
 
 def remembered_sha(path: Path) -> str:
     """Hash of a file's content; a file that has not changed since is not read again in this process."""
-    state = path.stat()
-    return _sha(path, state.st_mtime_ns, state.st_size)
+    return _sha(path, file_state(path))
+
+
+def file_state(path: Path) -> tuple[int, int]:
+    """What changes with a file's content: when it was written, and its size; nothing where there is no file."""
+    try:
+        state = path.stat()
+    except OSError:
+        return 0, 0
+    return state.st_mtime_ns, state.st_size
 
 
 @lru_cache(maxsize=65_536)
-def _sha(path: Path, _mtime_ns: int, _size: int) -> str:
+def _sha(path: Path, _state: tuple[int, int]) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()[:16]
 

@@ -1,4 +1,4 @@
-"""The command line: `tickline demo | try | record | report | reconcile | lab | sql | doctor | ui`.
+"""The command line: `tickline demo | make | try | record | report | reconcile | lab | sql | doctor | ui`.
 
 Every command imports what it needs when it runs, so `tickline --help` answers at once.
 """
@@ -167,6 +167,33 @@ def lab(
         typer.echo(page)
     if show:
         typer.launch(page.as_uri())
+
+
+@app.command()
+def make(
+    table: Annotated[str, typer.Argument(help="Name of a table of the lake, as `tickline sql --list` has it.")],
+    session: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Its partition of this trade date.")] = None,
+    period: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Its partition of the period that begins here.")] = None,
+    market: Annotated[str | None, typer.Option(help="Of this market; left out: of every one that has the table.")] = None,
+    desk: DeskOption = DEFAULT_DESK,
+    as_json: JsonOption = False,
+) -> None:
+    """Make partitions of a table anew, one or all, and before them what they are made from where it is missing or out of date."""
+    if session and period:
+        raise typer.BadParameter("either --session or --period, or neither for every partition")
+    with _one_sentence():
+        from pipelines.bars import bars
+        from pipelines.output import print_json
+        from pipelines.run import make as run
+
+        day = session or period
+        with bars("partitions", kernels="halves compiled or loaded") as shown:
+            key, partition = "period" if period else "session", str(day.date()) if day else None
+            made = run(desk.resolve(), table, shown, key=key, partition=partition, market=market)
+        if as_json:
+            print_json({"made": made})
+        else:
+            typer.echo(f"{made} partitions made; `tickline demo` publishes them with what depends on them")
 
 
 @app.command()

@@ -7,7 +7,7 @@ import shutil
 import statistics
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from itertools import product
@@ -17,11 +17,13 @@ from typing import Final, Literal
 from assets.calendar import Calendar
 from assets.desk import DbnFolderSource, Desk, SimulatedSource, UserError
 from assets.lake import Lake
+from assets.lineage import RECIPES
+from assets.provenance import Part, Provenance
 from assets.ticks.source import SimulatedExchange
 from pipelines.able import dbn_files, place_of, source_told
 from pipelines.instance import open_instance
 from pipelines.query import open_warehouse
-from pipelines.run import QUIET, plan
+from pipelines.run import LAYERS_IN_ORDER, QUIET, plan
 from pipelines.watch import FAILED_CHECKS
 
 FOUR_WEEKS: Final = 4
@@ -94,21 +96,34 @@ def _disk(desk: Desk) -> Finding:
 
 
 def _lake(desk: Desk) -> Iterator[Finding]:
-    lake, calendar = Lake(desk.lake), Calendar(desk)
-    layers = (
-        ("recorded", "curve_statistics", calendar.sessions()),
-        ("models", "quoting_policy", calendar.periods()),
-        ("traded", "performance_report", calendar.traded_sessions()),
-    )
-    for what, table, days in layers:
-        published = {next(reversed(keys.values())) for keys in lake.partitions(table) if keys["market"] == desk.traded}
-        missing = [day for day in days if day.isoformat() not in published]
-        told = f"{len(days) - len(missing)} of {len(days)} partitions"
-        yield (
-            Finding(what, "note", f"{told}, first missing {missing[0]}: `tickline demo` makes them")
-            if missing
-            else Finding(what, "ok", told)
-        )
+    """For each layer whether every table of it is what the desk asks for; of a table that is not, how many partitions and why."""
+    lake, provenance = Lake(desk.lake), Provenance(desk)
+    for layer in LAYERS_IN_ORDER:
+        made, planned, faults = 0, 0, list[str]()
+        for recipe in RECIPES.values():
+            if recipe.layer == layer:
+                for table in recipe.tables:
+                    parts = provenance.parts(recipe.asset)
+                    seen = {part: provenance.look(lake, table, part.market, part.partition) for part in parts}
+                    wrong = {part: verdict for part, verdict in seen.items() if verdict[0] != "made"}
+                    made, planned = made + len(seen) - len(wrong), planned + len(seen)
+                    faults += [_wrong(table, wrong)] if wrong else []
+        told = f"{made} of {planned} partitions"
+        if made and faults:
+            told = f"{told}; {'; '.join(faults)}"
+        yield Finding(layer, "note", f"{told}: `tickline demo` makes them") if faults else Finding(layer, "ok", told)
+
+
+def _wrong(table: str, wrong: Mapping[Part, tuple[str, str]]) -> str:
+    """How many partitions of a table are missing, damaged, another's or made with something else, the first of each named."""
+    told = []
+    for kind in ("missing", "damaged", "foreign", "stale"):
+        of_kind = {part: why for part, (verdict, why) in wrong.items() if verdict == kind}
+        if of_kind:
+            first, why = next(iter(of_kind.items()))
+            reason = "" if kind == "missing" else f", {why}"
+            told.append(f"{len(of_kind)} {kind} (first {first.market} {first.partition}{reason})")
+    return f"{table}: {', '.join(told)}"
 
 
 def _warehouse(desk: Desk) -> Finding:

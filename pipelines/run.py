@@ -2,10 +2,11 @@
 
 The plan is a list of tasks: a job on a partition, and the tasks it needs. Whatever is ready runs, side by
 side in worker processes, each as an ordinary Dagster run on the desk's instance, so the UI shows them as if
-it had launched them. What the instance already records as materialised is left alone: killing the run at any
-moment costs the partitions in flight.
+it had launched them. What the lake holds as the desk asks for it (assets/provenance.py) is left alone: killing the run
+at any moment costs the partitions in flight, and what was made with other settings, code or inputs is made anew.
 """
 
+import difflib
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -19,6 +20,9 @@ import dagster as dg
 
 from assets.calendar import Calendar
 from assets.desk import Desk, load_desk
+from assets.lake import Lake
+from assets.lineage import RECIPES, WRITER
+from assets.provenance import Part, Provenance
 from pipelines.able import RunError, check_desk, place_of, source_told
 from pipelines.definitions import build_definitions
 from pipelines.instance import open_instance, without_dead_runs
@@ -45,6 +49,11 @@ class Task:
     partition: str
     assets: tuple[dg.AssetKey, ...]
     needs: tuple["Task", ...] = ()
+
+    @property
+    def parts(self) -> dict[dg.AssetKey, Part]:
+        """The partition that it makes of each asset."""
+        return {key: Part(key.path[-1], key.path[0], self.partition) for key in self.assets}
 
 
 Progress = dict[str, tuple[int, int]]
@@ -80,46 +89,152 @@ def plan(desk: Desk) -> list[Task]:
 
 
 def run_desk(desk_file: Path, on_progress: Callable[[Progress], None]) -> None:
-    """Make everything that is missing, then publish the warehouse and the desk's page.
+    """Make everything that the lake does not hold as the desk asks for it, then publish the warehouse and the desk's page.
 
     Raises:
-        RunError: a partition failed; what was finished stays, and running again goes on from there.
+        RunError: a partition failed; what was finished stays, and running again goes on from there. Or the home is another desk's.
     """
     desk = load_desk(desk_file)
     tasks = plan(desk)
     place_of(desk)
+    claim(desk)
     with open_instance(desk) as instance, without_dead_runs(instance):
         instance.all_asset_keys()  # creates the stores before two workers try to at once
-        todo = _missing(instance, tasks)
+        standing = Standing(desk, instance, tasks)
+        todo = standing.missing
         if any(task.job == "record_session" for task in todo):
             source_told(desk)
         publish = Task("publish", "", (), tuple(todo))
         began, last = time.time(), [*published_keys(), dg.AssetKey("desk_report")]
 
         def beat(compiled: Progress) -> None:
-            made = _progress(instance, tasks)
+            made = standing.progress()
             waits = any(done < planned for done, planned in made.values())
             on_progress({**compiled, **made, "publish": (0 if waits else _materialised(instance, last, began), len(last))})
 
         _side_by_side(desk_file, desk, {**todo, publish: ()}, beat)
 
 
-def _missing(instance: dg.DagsterInstance, tasks: Sequence[Task]) -> dict[Task, tuple[dg.AssetKey, ...]]:
-    """The tasks that are not finished, and the assets that each still lacks."""
-    done = _done(instance, tasks)
-    missing = {task: tuple(asset for asset in task.assets if task.partition not in done[asset]) for task in tasks}
+def make(
+    desk_file: Path, table: str, on_progress: Callable[[Progress], None], *, key: str, partition: str | None, market: str | None
+) -> int:
+    """Make partitions of a table anew, all or one, and before them whatever they are made from that the lake does not hold as asked.
+
+    Args:
+        desk_file: of the desk.
+        table: of the lake.
+        on_progress: hears how far it has come.
+        key: `session` or `period`: what `partition` is a date of.
+        partition: the one that is made; None: every one.
+        market: its market; None: every market that has the table.
+
+    Returns:
+        How many partitions of assets were made.
+
+    Raises:
+        RunError: there is no such table or partition, or a partition failed.
+    """
+    desk = load_desk(desk_file)
+    tasks = plan(desk)
+    provenance = Provenance(desk)
+    wanted = set(_wanted(provenance, table, key, partition, market))
+    claim(desk)
+    with open_instance(desk) as instance:
+        instance.all_asset_keys()
+        before = {part for given in wanted for part in provenance.closure(given)}
+        lake = Lake(desk.lake)
+        needed = wanted | {part for part in before if not provenance.is_made(lake, part)}
+        todo = {task: tuple(asset for asset, part in task.parts.items() if part in needed) for task in tasks}
+        todo = {task: assets for task, assets in todo.items() if assets}
+        standing = Standing(desk, instance, list(todo), todo)
+        _side_by_side(desk_file, desk, todo, lambda compiled: on_progress({**compiled, **standing.progress()}))
+    return sum(map(len, todo.values()))
+
+
+def _wanted(provenance: Provenance, table: str, key: str, partition: str | None, market: str | None) -> list[Part]:
+    """The partitions of a table that are asked for.
+
+    Raises:
+        RunError: there are none; names what there is.
+    """
+    if table not in WRITER:
+        near = difflib.get_close_matches(table, WRITER, 1)
+        raise RunError(f"no table is called {table}: {f'did you mean {near[0]}? ' if near else ''}there are {', '.join(sorted(WRITER))}")
+    recipe, desk = WRITER[table], provenance.desk
+    if partition and key != recipe.key:
+        raise RunError(f"{table} is made by {recipe.key}: name the first day of one with --{recipe.key}, or leave it out for all")
+    every = provenance.parts(recipe.asset)
+    found = [part for part in every if partition in (None, part.partition) and market in (None, part.market)]
+    if not found:
+        of = f"{table} of {', '.join(sorted({part.market for part in every}))}"
+        days = sorted({part.partition for part in every})
+        span = f"{len(days)} from {days[0]} to {days[-1]}" if days else "none yet"
+        raise RunError(f"{desk.name} has no partition {' '.join(filter(None, (market, partition)))} of {of}: there are {span}")
+    return found
+
+
+def claim(desk: Desk) -> None:
+    """Say in a home whose it is.
+
+    Raises:
+        RunError: it is another desk's.
+    """
+    said = desk.home / "desk"
+    if said.is_file():
+        owner = said.read_text().strip()
+        if owner != desk.name:
+            raise RunError(
+                f"{desk.home} is the home of desk {owner!r}, and this desk file is of {desk.name!r}: "
+                f"give it another home, or remove {said} to let it make over what is there"
+            )
+        return
+    desk.home.mkdir(parents=True, exist_ok=True)
+    said.write_text(f"{desk.name}\n")
+
+
+class Standing:
+    """What of a plan is made: what the lake held as the desk asks for it when the run began, and what has been written since.
+
+    Attributes:
+        missing: the tasks that are not finished, and the assets that each still lacks.
+    """
+
+    def __init__(
+        self, desk: Desk, instance: dg.DagsterInstance, tasks: Sequence[Task], missing: dict[Task, tuple[dg.AssetKey, ...]] | None = None
+    ) -> None:
+        self._lake, self._tasks = Lake(desk.lake), tasks
+        self.missing = _missing(Provenance(desk), self._lake, instance, tasks) if missing is None else missing
+        open_parts = [task.parts[asset] for task, assets in self.missing.items() for asset in assets]
+        self._before = {part: self._written(part) for part in open_parts}
+
+    def progress(self) -> Progress:
+        """By layer, how many partitions are made and how many there are to be."""
+        counts = {layer: [0, 0] for layer in LAYERS_IN_ORDER}
+        for task in self._tasks:
+            for part in task.parts.values():
+                count = counts[RECIPES[part.asset].layer]
+                count[0] += part not in self._before or self._written(part) != self._before[part]
+                count[1] += 1
+        return {layer: (made, planned) for layer, (made, planned) in counts.items()}
+
+    def _written(self, part: Part) -> int | None:
+        """When the last table of a partition was written."""
+        recipe = RECIPES[part.asset]
+        path = self._lake.path(recipe.tables[-1], **{"market": part.market, recipe.key: part.partition})
+        return path.stat().st_mtime_ns if path.exists() else None
+
+
+def _missing(
+    provenance: Provenance, lake: Lake, instance: dg.DagsterInstance, tasks: Sequence[Task]
+) -> dict[Task, tuple[dg.AssetKey, ...]]:
+    """The tasks that are not finished: the lake does not hold what the desk asks for, or the instance does not know of it."""
+    known = {asset: instance.get_materialized_partitions(asset) for asset in {asset for task in tasks for asset in task.assets}}
+
+    def finished(task: Task, asset: dg.AssetKey, part: Part) -> bool:
+        return task.partition in known[asset] and provenance.is_made(lake, part)
+
+    missing = {task: tuple(asset for asset, part in task.parts.items() if not finished(task, asset, part)) for task in tasks}
     return {task: assets for task, assets in missing.items() if assets}
-
-
-def _progress(instance: dg.DagsterInstance, tasks: Sequence[Task]) -> Progress:
-    done = _done(instance, tasks)
-    counts = {floor: [0, 0] for floor in FLOORS}
-    for task in tasks:
-        for asset in task.assets:
-            count = counts[FLOOR_OF[asset.path[-1]]]
-            count[0] += task.partition in done[asset]
-            count[1] += 1
-    return {floor: (published, planned) for floor, (published, planned) in counts.items()}
 
 
 def _materialised(instance: dg.DagsterInstance, keys: Sequence[dg.AssetKey], since: float) -> int:
@@ -128,32 +243,8 @@ def _materialised(instance: dg.DagsterInstance, keys: Sequence[dg.AssetKey], sin
     return sum(event is not None and event.timestamp >= since for event in latest.values())
 
 
-def _done(instance: dg.DagsterInstance, tasks: Sequence[Task]) -> dict[dg.AssetKey, set[str]]:
-    return {asset: instance.get_materialized_partitions(asset) for asset in {asset for task in tasks for asset in task.assets}}
-
-
-FLOORS: Final = ("ticks", "books", "features", "curves", "fills", "reports")
-FLOOR_OF: Final = {
-    "raw_ticks": "ticks",
-    "clean_books": "books",
-    "feature_table": "features",
-    "curve_statistics": "curves",
-    "indicator_scores": "curves",
-    "curve_model": "curves",
-    "model_choice": "curves",
-    "model_scores": "curves",
-    "predictions": "curves",
-    "quoting_policy": "fills",
-    "simulated_fills": "fills",
-    "live_log": "fills",
-    "policy_ablation": "fills",
-    "what_if": "fills",
-    "shadow_orders": "fills",
-    "queue_fit": "fills",
-    "reconciliation": "fills",
-    "performance_report": "reports",
-}
-"""Which bar of the progress display an asset moves."""
+LAYERS_IN_ORDER: Final = tuple(dict.fromkeys(recipe.layer for recipe in RECIPES.values()))
+"""Bars of the progress display, in the order of the stream."""
 
 
 def _side_by_side(desk_file: Path, desk: Desk, todo: Mapping[Task, tuple[dg.AssetKey, ...]], beat: Callable[[Progress], None]) -> None:

@@ -22,7 +22,8 @@ import dagster as dg
 import duckdb
 
 from assets.desk import Desk
-from assets.lake import Lake
+from assets.lake import LakeError
+from assets.provenance import open_lake
 from assets.reports.statistics import sessions_a_year
 from assets.shell import OWNERS, TOLD_ROWS, markdown, told
 from pipelines.layers import LAYERS, LINE, Layer
@@ -76,6 +77,7 @@ def sources() -> dict[str, Columns]:
 def build(desk: Desk, project: Project) -> Built:
     """Build the warehouse of a desk from what its lake holds now, test it, and publish it.
 
+    Published is what the desk asks for now: partitions of other dates, or made with other settings, code or inputs, are left out.
     Layers without a partition are empty tables of the right columns. A test of a `.yml` that fails does not
     hold the publication back: the result says so, and the rows at fault are there to be looked at.
 
@@ -93,7 +95,7 @@ def build(desk: Desk, project: Project) -> Built:
                 built = _write(con, desk, project, snapshot)
                 con.commit()
             temporary.replace(path)
-        except (duckdb.Error, OSError) as error:
+        except (duckdb.Error, OSError, LakeError) as error:
             free = shutil.disk_usage(desk.home).free / 1e6
             raise WarehouseError(
                 f"the warehouse could not be built, and {path} is as it was ({free:.0f} MB are free there): {str(error).strip()}"
@@ -251,12 +253,13 @@ def _one_build_at_a_time(home: Path) -> Iterator[None]:
 
 
 def _snapshot(desk: Desk, links: Path) -> Path:
-    """A folder of hard links to every partition of the desk's markets; the same lake gives the same folder."""
-    lake = Lake(desk.lake)
-    files = []
-    for layer in LAYERS.values():
-        markets = desk.all_markets if layer.every_market else (desk.traded,)
-        files += [lake.path(layer.table, **keys) for keys in lake.partitions(layer.table) if keys["market"] in markets]
+    """A folder of hard links to every partition that is what the desk asks for; the same lake gives the same folder.
+
+    Raises:
+        LakeError: one of the desk's partitions is damaged.
+    """
+    lake = open_lake(desk)
+    files = [lake.path(table, **keys) for table in LAYERS for keys in lake.current(table)]
     states = ((file.relative_to(lake.root).as_posix(), file.stat()) for file in files)
     listed = "\n".join(f"{name} {state.st_size} {state.st_mtime_ns}" for name, state in states)
     snapshot = links / hashlib.sha256(listed.encode()).hexdigest()[:16]

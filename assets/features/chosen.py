@@ -7,15 +7,17 @@ import datetime as dt
 import difflib
 import hashlib
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 
 import polars as pl
 
 from assets.calendar import Calendar
-from assets.desk import ALL, NS, Chosen, Desk
+from assets.desk import ALL, NS, Chosen, Desk, OwnSeries
 from assets.features.errors import FeaturesError
 from assets.features.indicators import CLASSES, Indicator, distinct
 from assets.features.indicators.external import External
 from assets.features.tables import read_series
+from assets.provenance import file_state
 
 
 def desk_indicators(desk: Desk) -> list[Indicator]:
@@ -73,10 +75,13 @@ def desk_series(desk: Desk) -> dict[str, pl.DataFrame]:
         FeaturesError: a table or a column of it is missing or cannot be read, or none of its rows lies near the desk's sessions.
     """
     last = desk.last_session or dt.datetime.now(dt.UTC).date()
-    return {
-        name: read_series(own.path, own.value, time=own.time, time_unit=own.time_unit, sessions=(desk.first_session, last))
-        for name, own in desk.indicators.series.items()
-    }
+    return {name: _table(own, (desk.first_session, last), file_state(own.path)) for name, own in desk.indicators.series.items()}
+
+
+@lru_cache(maxsize=16)
+def _table(own: OwnSeries, sessions: tuple[dt.date, dt.date], _state: tuple[int, int]) -> pl.DataFrame:
+    """Read once a process: every session's fingerprint asks for it. A file that has changed since has another state."""
+    return read_series(own.path, own.value, time=own.time, time_unit=own.time_unit, sessions=sessions)
 
 
 def series_seen(desk: Desk, closes_ns: Sequence[int]) -> list[str]:

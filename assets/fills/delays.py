@@ -17,6 +17,7 @@ import polars as pl
 from assets.desk import NS, Delay, Trading, UserError
 from assets.fills.errors import FillsError
 from assets.fills.wire import SLOT_BITS, SLOTS
+from assets.provenance import file_state
 from assets.user_files import numbers, read_table
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def _drawn(delay: Delay, random: np.random.Generator) -> Floats:
     """Milliseconds, f64[SLOTS]."""
     if delay.file is not None:
         # Neighbours of the recording stay neighbours, so that its bad moments stay together.
-        recorded = _recorded(delay.file)
+        recorded = _recorded(delay.file, file_state(delay.file))
         return recorded[(int(random.integers(len(recorded))) + np.arange(SLOTS)) % len(recorded)]
     if delay.median_ms is None:
         return np.full(SLOTS, delay.ms, np.float64)
@@ -60,7 +61,7 @@ def _drawn(delay: Delay, random: np.random.Generator) -> Floats:
 
 
 @lru_cache(maxsize=8)
-def _recorded(path: Path) -> Floats:
+def _recorded(path: Path, _state: tuple[int, int]) -> Floats:
     try:
         table = read_table(path)
     except (OSError, UserError) as error:

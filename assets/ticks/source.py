@@ -48,7 +48,10 @@ def vendor_files(desk: Desk, market: str, session: dt.date) -> dict[str, str] | 
 
     Nothing for the simulated exchange, whose records follow from the desk.
     """
-    files = open_source(desk).files(market, session)
+    try:
+        files = open_source(desk).files(market, session)
+    except TicksError:  # a file that cannot be read is told of by the session that is made from it
+        return None
     return {path.name: remembered_sha(path) for path in files} if files is not None else None
 
 

@@ -202,7 +202,7 @@ def test_no_labelled_row_is_said_with_the_window(planted):
 
 def test_statistics_of_another_design_are_refused(planted, scale):
     made = planted(1000, 17)
-    with pytest.raises(CurvesError, match="materialise them anew"):
+    with pytest.raises(CurvesError, match="`tickline make curve_statistics` makes them anew"):
         fitted(made._replace(indicators=[scale(f"x{k}", hi=9.0) for k in range(4)]), made.sessions(2))
 
 

@@ -25,7 +25,7 @@ from pipelines.jobs import market_keys
 from pipelines.lab import run_lab
 from pipelines.layers import LAYERS
 from pipelines.query import query
-from pipelines.run import FLOORS, Progress, RunError, run_desk
+from pipelines.run import LAYERS_IN_ORDER, Progress, RunError, run_desk
 
 MakeDesk = Callable[..., Path]
 
@@ -123,7 +123,7 @@ def test_every_asset_tells_its_rows_and_shows_something_worth_looking_at(desk: D
 
 def test_a_run_tells_of_every_part_from_nothing_to_the_end(desk_file: Path, told: list[Progress]) -> None:
     parts = list(told[-1])
-    assert [part for part in parts if part != "kernels"] == [*FLOORS, "publish"]
+    assert [part for part in parts if part != "kernels"] == [*LAYERS_IN_ORDER, "publish"]
     for part in parts:
         counts = [moment[part] for moment in told if part in moment]
         assert counts[0][0] == 0, part

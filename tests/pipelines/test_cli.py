@@ -205,7 +205,8 @@ def test_the_doctor_says_what_is_there_and_what_is_missing(reported: Path) -> No
     code, found = findings(reported)
     assert code == 0
     assert found["source"] == ("ok", "simulated exchange, seed 20260824, 150,000 events a market and session")
-    assert found["traded"] == ("note", "1 of 10 partitions, first missing 2026-09-22: `tickline demo` makes them")
+    told = "1 of 10 partitions; performance_report: 9 missing (first FLW 2026-09-22): `tickline demo` makes them"
+    assert found["reports"] == ("note", told)
     assert "no warehouse at" in found["warehouse"][1]
     assert found["checks"] == ("ok", "no failure written down")
 
