@@ -30,6 +30,9 @@ from assets.lineage import HOURS, JUDGING, NEUTRAL, OUTSIDE, RECIPES, STRUCTURE,
 _FORMAT: Final = 1
 """Raised when the fingerprint itself is computed in another way."""
 
+_MEMORY: Final = "files.sha256"
+"""File in a desk's home: hashes of the vendor's files, with the times and sizes at which they were read."""
+
 Verdict = Literal["made", "missing", "damaged", "foreign", "stale"]
 
 
@@ -322,9 +325,28 @@ class _Bare(ast.NodeTransformer):
         return self.generic_visit(node)
 
 
-def remembered_sha(path: Path) -> str:
-    """Hash of a file's content; a file that has not changed since is not read again in this process."""
-    return _sha(path, file_state(path))
+def remembered_sha(path: Path, home: Path | None = None) -> str:
+    """Hash of a file's content; a file that has not changed since is not read again in this process.
+
+    Nor in another, where a home is given: a folder of a vendor's files is many gigabytes.
+    """
+    state = file_state(path)
+    if home is None:
+        return _sha(path, state)
+    memory, name = home / _MEMORY, json.dumps([str(path), *state])
+    known = _remembered(memory, file_state(memory))
+    if name not in known:
+        known[name] = _sha(path, state)
+        home.mkdir(parents=True, exist_ok=True)
+        with memory.open("a") as file:
+            file.write(f"{known[name]} {name}\n")
+    return known[name]
+
+
+@lru_cache(maxsize=1)
+def _remembered(memory: Path, _state: tuple[int, int]) -> dict[str, str]:
+    lines = memory.read_text().splitlines() if memory.is_file() else []
+    return {name: sha for sha, _, name in (line.partition(" ") for line in lines)}
 
 
 def file_state(path: Path) -> tuple[int, int]:

@@ -5,7 +5,6 @@ key matches, and the sizes are those of a desk that trades. Benchmarks measure o
 """
 
 import datetime as dt
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -134,7 +133,7 @@ def make_lake(desk: Desk, sessions: Sequence[dt.date], size: Size = Size(), *, l
         desk: whose lake it is.
         sessions: the trade dates.
         size: rows of each.
-        linked: the tables of market data, which the warehouse only points to, are the first session's, linked.
+        linked: the tables of market data, which the warehouse only points to, are the first session's.
     """
     lake = open_lake(desk)
     for place, session in enumerate(sessions):
@@ -158,7 +157,7 @@ def make_lake(desk: Desk, sessions: Sequence[dt.date], size: Size = Size(), *, l
                 known = LAYERS[table].contract
                 lake.write(table, plausible(known, rows, **given), known, market=market, session=session)
         if place and linked:
-            _link(desk, lake, sessions[0], session)
+            _repeat(desk, lake, sessions[0], session)
         else:
             _write_market_data(desk, lake, session, tables, size)
     for period in sorted({Calendar(desk).period_of(session) for session in sessions}):
@@ -328,9 +327,7 @@ def _best(rows: int) -> dict[str, np.ndarray]:
     return {"bid_px_00": bid, "ask_px_00": bid + PRICE_UNIT // 10}
 
 
-def _link(desk: Desk, lake: Lake, first: dt.date, session: dt.date) -> None:
+def _repeat(desk: Desk, lake: Lake, first: dt.date, session: dt.date) -> None:
     for table in _MARKET_DATA:
         for market in desk.all_markets if LAYERS[table].every_market else (desk.traded,):
-            path = lake.path(table, market=market, session=session)
-            path.parent.mkdir(parents=True)
-            os.link(lake.path(table, market=market, session=first), path)
+            lake.write(table, lake.read(table, market=market, session=first), LAYERS[table].contract, market=market, session=session)

@@ -24,7 +24,7 @@ _EXPLAIN: Final = re.compile(
 """What stands before the statement that is explained."""
 
 _READING_ONLY: Final = "a query can only read: write one SELECT (or WITH, FROM, DESCRIBE, SHOW, SUMMARIZE, EXPLAIN)"
-_REBUILD: Final = "`tickline demo` (finished partitions are kept) or materialise the asset `warehouse`"
+_REBUILD: Final = "`tickline demo` (finished partitions are kept)"
 
 
 class WarehouseError(UserError):

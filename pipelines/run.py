@@ -139,7 +139,7 @@ def make(
     provenance = Provenance(desk)
     wanted = set(_wanted(provenance, table, key, partition, market))
     claim(desk)
-    with open_instance(desk) as instance:
+    with open_instance(desk) as instance, without_dead_runs(instance):
         instance.all_asset_keys()
         before = {part for given in wanted for part in provenance.closure(given)}
         lake = Lake(desk.lake)

@@ -14,12 +14,12 @@ import polars as pl
 import pytest
 from pydantic import BaseModel
 
-from assets import lineage
+from assets import lineage, provenance
 from assets.books.schema import Trades
 from assets.desk import Chosen, Delay, Delays, Desk, Fees, Market, OwnSeries, UndeclaredKeyError, leaves, load_desk
 from assets.lake import Lake, LakeError
 from assets.lineage import HOURS, JUDGING, NEUTRAL, OUTSIDE, RECIPES, STRUCTURE
-from assets.provenance import AssetLedger, Part, Provenance, UndeclaredInputError, _code, open_lake, seen_by
+from assets.provenance import AssetLedger, Part, Provenance, UndeclaredInputError, _code, code_version, open_lake, seen_by
 
 KEYS = {"market": "FLW", "session": "2026-09-07"}
 TRADES = pl.DataFrame([dict.fromkeys(Trades.empty().columns, 1)], schema=Trades.empty().schema)
@@ -208,6 +208,24 @@ def test_a_table_of_the_users_own_counts_as_far_as_a_session_has_seen_it(desk: D
     table.write_text("ts_event,score\n2026-09-07T14:00:00Z,3.0\n2026-09-09T14:00:00Z,4.0\n")
     moved = {part.partition for part, stamp in stamps(desk).items() if part.asset == "feature_table" and stamp != before[part]}
     assert min(moved) == "2026-09-09"
+
+
+def test_dagster_is_told_another_version_of_the_code_where_a_key_of_the_asset_has_changed(desk: Desk) -> None:
+    dear = changed(desk, ["markets", "FLW", "maker_fee"])
+    told = {asset: code_version(desk, asset, "FLW") != code_version(dear, asset, "FLW") for asset in RECIPES}
+    assert [asset for asset, another in told.items() if another] == ["quoting_policy"], "what comes after it is stale by its data"
+
+
+def test_a_big_file_is_read_once_for_all_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "day.dbn.zst"
+    file.write_bytes(b"records")
+    first = provenance.remembered_sha(file, tmp_path / "home")
+    monkeypatch.setattr(provenance, "_sha", lambda *_: pytest.fail("read again"))
+    provenance._remembered.cache_clear()  # as in another process
+    assert provenance.remembered_sha(file, tmp_path / "home") == first
+    monkeypatch.undo()
+    file.write_bytes(b"other records")
+    assert provenance.remembered_sha(file, tmp_path / "home") != first
 
 
 def test_words_are_no_code_and_numbers_are() -> None:

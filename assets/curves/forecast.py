@@ -79,7 +79,7 @@ def read_curves(lake: Lake, market: str, period: dt.date, indicators: str) -> pl
         return lake.read("curve_model", market=market, period=period)
     rows = lake.read("set_curves", market=market, period=period).filter(indicators=indicators)
     if rows.is_empty():
-        raise CurvesError(f"period {period} has no curves of the set of indicators {indicators!r}: materialise curve_model of it anew")
+        raise CurvesError(f"period {period} has no curves of the set {indicators!r}: `tickline make set_curves --period {period}`")
     return rows
 
 
@@ -97,15 +97,15 @@ def period_forecasts(desk: Desk, lake: Lake, period: dt.date) -> dict[str, Forec
         fitted = {of: [own for own in known if own.name in set(curves["indicator"])] for of, curves in stored.items()}
         return {of: Forecast.of_curves(curves, fitted[of]) for of, curves in stored.items()}
     fingerprint = stored[ALL]["fingerprint"][0]
-    key = (lake.root, desk.traded, period, name, fingerprint)
+    key = (lake.root, desk.traded, period, name, fingerprint, repr((desk.indicators, desk.horizon_seconds)))
     if key not in _trained:
         trainings = read_trainings(desk, lake, period)
         if add(trainings[ALL].sums.values()).fingerprint != fingerprint:
-            raise CurvesError(f"the training window of period {period} has changed since its curve_model was fitted: materialise that anew")
+            raise CurvesError(f"the training window of period {period} has changed since it was fitted: `tickline demo` fits it anew")
         _trained.clear()
         _trained[key] = {of: training.learn(name) for of, training in trainings.items()}
     return _trained[key]
 
 
-_trained: dict[tuple[Path, str, dt.date, str, str], dict[str, Forecast]] = {}
+_trained: dict[tuple[Path, str, dt.date, str, str, str], dict[str, Forecast]] = {}
 """The last rival that this process has trained: the sessions of a period follow one another."""

@@ -59,7 +59,7 @@ def fit(
     if any(part.version != version for part in parts):
         raise CurvesError(
             f"curve_statistics between {first_session} and {last_session} were made for other indicators, buckets or another horizon "
-            f"(design {parts[0].version}, now {version}): materialise them anew"
+            f"(design {parts[0].version}, now {version}): `tickline make curve_statistics` makes them anew"
         )
     total = add(parts)
     grids = [edges(indicator) for indicator in indicators]

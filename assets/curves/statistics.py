@@ -217,7 +217,7 @@ class Statistics:
         if (self.version, self.names) != (other.version, other.names):
             raise CurvesError(
                 f"sums of design {self.version} and of design {other.version} do not add up: indicators, buckets or horizon changed "
-                "between them; materialise curve_statistics anew for every session of the window"
+                "between them; `tickline make curve_statistics` makes them anew"
             )
 
 
@@ -248,7 +248,7 @@ def matrix(features: pl.DataFrame, names: Sequence[str]) -> npt.NDArray[np.float
     """
     missing = [name for name in names if name not in features.columns]
     if missing:
-        raise CurvesError(f"indicator {missing[0]!r} is not in the feature table: materialise feature_table with the present indicators")
+        raise CurvesError(f"indicator {missing[0]!r} is not in the feature table: `tickline make feature_table` makes it anew")
     values = np.empty((len(names), features.height), np.float32)
     for j, name in enumerate(names):
         values[j] = features[name].cast(pl.Float32).to_numpy()

@@ -18,7 +18,7 @@ def read_window(lake: Lake, market: str, sessions: Sequence[dt.date]) -> dict[dt
     if missing:
         raise CurvesError(
             f"the training window {sessions[0]} to {sessions[-1]} of {market} lacks curve_statistics for {', '.join(missing)}: "
-            "materialise them first; a model is not trained on a window with holes"
+            "`tickline demo` makes them; a model is not trained on a window with holes"
         )
     frames = {session: lake.read("curve_statistics", market=market, session=session) for session in sessions}
     return {session: Statistics.from_frame(frame) for session, frame in frames.items() if frame.height}

@@ -57,7 +57,7 @@ def read_training_sessions(desk: Desk, lake: Lake, period: dt.date) -> dict[dt.d
         for day in fold:
             window = calendar.window(market, day)
             if window is None:
-                raise FillsError(f"{market} has statistics for {day}, which its calendar calls a holiday: materialise the session anew")
+                raise FillsError(f"{market} has statistics for {day}, which its calendar calls a holiday: `tickline demo` makes it anew")
             features = lake.read("feature_table", columns, market=market, session=day)
             tape = make_tape(read_records(lake, market, day), desk.markets[market])
             signals = {name: of_folds[k](features) for name, of_folds in forecasts.items()}

@@ -52,7 +52,7 @@ def vendor_files(desk: Desk, market: str, session: dt.date) -> dict[str, str] | 
         files = open_source(desk).files(market, session)
     except TicksError:  # a file that cannot be read is told of by the session that is made from it
         return None
-    return {path.name: remembered_sha(path) for path in files} if files is not None else None
+    return {path.name: remembered_sha(path, desk.home) for path in files} if files is not None else None
 
 
 def open_source(desk: Desk) -> Source:

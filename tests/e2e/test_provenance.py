@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import dagster as dg
 import polars as pl
 import pytest
 
@@ -15,8 +16,9 @@ from assets.curves.scores import MEASURED
 from assets.desk import Desk, load_desk
 from assets.lake import LakeError
 from assets.lineage import RECIPES, WRITER
-from assets.provenance import Provenance, open_lake
+from assets.provenance import Part, Provenance, open_lake
 from pipelines.doctor import examine
+from pipelines.instance import open_instance
 from pipelines.query import query
 from pipelines.run import RunError, make, run_desk
 
@@ -96,6 +98,11 @@ def test_what_depends_on_an_edited_key_is_made_anew_and_nothing_else(desk_file: 
     assert after.keys() == before.keys()
     kept = {name.split("/")[0] for name, path in after.items() if path.stat().st_mtime_ns == before[name].stat().st_mtime_ns}
     assert kept == {table for table, recipe in WRITER.items() if recipe.layer not in ("fills", "reports")} | {"shadow_orders", "queue_fit"}
+    with open_instance(desk) as instance:
+        for asset, recipe in RECIPES.items():
+            [record] = instance.fetch_materializations(dg.AssetKey([desk.traded, asset]), limit=1).records
+            told = record.asset_materialization.tags["dagster/data_version"]
+            assert told == Provenance(desk).stamp(Part(asset, desk.traded, str(record.partition_key))).fingerprint, recipe
     assert query(desk, "select distinct maker_fee from markets where role = 'traded'")["maker_fee"].to_list() == [25.0]
     assert query(desk, "select sum(fee) / sum(quantity) as each from fills")["each"].item() in (None, 25.0)
 

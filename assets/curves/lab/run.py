@@ -131,7 +131,7 @@ def read(desk: Desk, lake: Lake, candidates: Sequence[Indicator], session: dt.da
 def _built(desk: Desk, lake: Lake, session: dt.date, chosen: Sequence[Indicator]) -> pl.DataFrame:
     window = Calendar(desk).window(desk.traded, session)
     if window is None:
-        raise CurvesError(f"{desk.traded} has features for {session}, which its calendar calls a holiday: materialise the session anew")
+        raise CurvesError(f"{desk.traded} has features for {session}, which its calendar calls a holiday: `tickline demo` makes it anew")
 
     def ticks(market: str) -> tuple[pl.DataFrame, pl.DataFrame]:
         return lake.read("clean_books", market=market, session=session), lake.read("trades", market=market, session=session)
