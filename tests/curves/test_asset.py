@@ -150,7 +150,7 @@ def test_a_rival_is_not_trained_again_on_other_sessions_than_its_period_had(desk
         run(definition(other), PERIOD)
     first, last = dt.date(2026, 8, 31), dt.date(2026, 9, 4)
     lake.write("curve_statistics", lake.read("curve_statistics", market="FLW", session=first), CurveStatistics, market="FLW", session=last)
-    with pytest.raises(AssertionError, match="window of period 2026-09-07 has changed since its curve_model was fitted"):
+    with pytest.raises(AssertionError, match="window of period 2026-09-07 has changed since it was fitted"):
         run(asset.predictions(other), PERIOD)
 
 
