@@ -40,6 +40,8 @@ class Recipe:
     """Of the desk, dotted, `*` for any; `{market}` is the asset's own, `{every}` each of the desk's."""
     simulated: tuple[str, ...] = ()
     """Further keys where the source is the simulated exchange."""
+    blocking: tuple[str, ...] = ()
+    """Further keys where a session that fails a check is held back: it is judged again when they change."""
     outside: str | None = None
     """`module:function` that tells what else it is made from: (desk, market, partition) to names and fingerprints, None: not known now."""
     every_market: bool = False
@@ -65,14 +67,12 @@ NEUTRAL: Final[Mapping[str, str]] = {
     "workers": "the same bytes for any number of workers",
     "trading.tuning_backend": "the same results on every backend",
     "source.budget_per_session": "whether a session is bought, not what is in it",
-    "source.allow_degraded": "whether a day is taken, not what is in it",
-    "source.gateway": "where the vendor is asked",
 }
 """Keys that every asset may read and no number depends on, with the reason."""
 
 JUDGING: Final[Mapping[str, str]] = {
     "name": "a title, on pages that every publication writes anew",
-    "quality.*": "thresholds of asset checks: they judge what has been made",
+    "quality.*": "thresholds of asset checks: they judge what has been made, and count where that holds a session back (`blocking`)",
     "markets.*.fees*": "summed up in maker_fee and taker_fee when the desk is read",
 }
 """Keys that no asset may read, with the reason why none has to."""
@@ -104,6 +104,7 @@ RECIPES: Final[Mapping[str, Recipe]] = {
             "session",
             ("trades", "quarantine", "book_quality", "clean_books"),
             (Input("raw_ticks"),),
+            blocking=("quality.*",),
             every_market=True,
         ),
         Recipe(

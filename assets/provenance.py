@@ -264,7 +264,8 @@ def own_keys(desk: Desk, recipe: Recipe, market: str) -> list[str]:
     given = (*recipe.keys, *(recipe.simulated if desk.source.kind == "simulated" else ()))
     patterns = [each for pattern in given for each in _filled(pattern, market, desk)]
     apart = (*OUTSIDE, *NEUTRAL, *JUDGING)
-    return sorted(key for key, _ in leaves(desk) if _any(key, patterns) and not _any(key, apart))
+    blocking = recipe.blocking if desk.quality.on_fault == "block" else ()
+    return sorted(key for key, _ in leaves(desk) if (_any(key, patterns) and not _any(key, apart)) or _any(key, blocking))
 
 
 def seen_by(desk: Desk, asset: str, market: str) -> Desk:

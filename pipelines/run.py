@@ -179,7 +179,7 @@ def claim(desk: Desk) -> None:
     Raises:
         RunError: it is another desk's.
     """
-    said = desk.home / "desk"
+    said = desk.home / ".desk"
     if said.is_file():
         owner = said.read_text().strip()
         if owner != desk.name:

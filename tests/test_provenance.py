@@ -254,6 +254,14 @@ def test_every_table_has_one_writer_and_every_input_a_recipe() -> None:
     assert {*lineage.WRITER} == {*tables}
 
 
+def test_thresholds_count_where_a_session_that_fails_them_is_held_back(desk: Desk) -> None:
+    before = stamps(desk)
+    assert stamps(changed(desk, ["quality", "max_feed_ms"])) == before
+    strict = desk.model_copy(update={"quality": desk.quality.model_copy(update={"on_fault": "block"})})
+    assert {part.asset for part, stamp in stamps(strict).items() if stamp != before[part]} == {*RECIPES} - {"raw_ticks"}
+    assert stamps(changed(strict, ["quality", "max_feed_ms"])) != stamps(strict)
+
+
 def test_markets_that_only_share_the_file_do_not_count(desk: Desk) -> None:
     third = Market(symbol="THRZ6", tick_size=Decimal(1))
     assert stamps(desk.model_copy(update={"markets": {**desk.markets, "THR": third}})) == stamps(desk)

@@ -191,7 +191,7 @@ KEYS = {
     "seed": "7", "alpha": "0.0", "horizon_seconds": "5.0", "tick_size": '"0.20"', "multiplier": '"10"', "taker_fee": '"3"',
     "first_session": "2026-09-04", "last_session": "2026-09-10", "model": '"ridge"', "leaders": "[]",
     "hours": "[13:30:00, 14:00:00]", "latency_ms": "100.0", "max_position": "1", "daily_loss_limit": '"50"', "tuning_trials": "3",
-    "fast": "[0.0, 1.0]", "symbol": '"FLWH7"', "events_per_session": "5_000",
+    "fast": "[0.0, 1.0]", "events_per_session": "5_000",
 }  # fmt: skip
 
 
