@@ -71,7 +71,7 @@ def try_(
 
         tried = try_file(file, definition, out, fee=Decimal(str(fee)))
         if as_json:
-            print_json({"page": tried.page, "damage": tried.damage, **tried.report.row(0, named=True)})
+            print_json({"page": tried.page, "damage": tried.damage, "warnings": tried.warnings, **tried.report.row(0, named=True)})
         else:
             print_tried(tried)
 

@@ -22,6 +22,7 @@ from assets.provenance import Part, Provenance
 from assets.ticks.source import SimulatedExchange
 from pipelines.able import dbn_files, place_of, source_told
 from pipelines.instance import open_instance
+from pipelines.noted import warnings
 from pipelines.query import open_warehouse
 from pipelines.run import LAYERS_IN_ORDER, QUIET, plan
 from pipelines.watch import FAILED_CHECKS
@@ -63,6 +64,8 @@ def examine(desk: Desk, *, measure: bool = True) -> Iterator[Finding]:
     yield from _lake(desk)
     yield _warehouse(desk)
     yield _failed_checks(desk)
+    for warning in warnings(desk):
+        yield Finding("warning", "note", warning)
     yield from _four_weeks(desk, measure)
 
 

@@ -7,6 +7,7 @@ chosen within the training part, each stretch of it predicted by curves that wer
 
 import datetime as dt
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
 from itertools import pairwise
@@ -16,11 +17,12 @@ from typing import Final
 import numpy as np
 import polars as pl
 
+from assets.books.quality import by_reason, faults, mostly_refused, reasons
 from assets.books.rebuild import Books, applied, rebuild, ticked
 from assets.books.steps import infer_tick
 from assets.curves.model import cross_fitted, fit, predict
 from assets.curves.statistics import Statistics, session_statistics
-from assets.desk import NS, PRICE_UNIT, Market, Trading, UserError
+from assets.desk import NS, PRICE_UNIT, Market, Quality, Trading, UserError
 from assets.features.build import build
 from assets.features.indicators import Indicator, indicators
 from assets.fills.backends import open_backend
@@ -30,7 +32,7 @@ from assets.fills.tape import make_tape
 from assets.fills.tune import policy_of, search
 from assets.hours import Window
 from assets.reports.session import SessionTables, write_try_page
-from assets.ticks.dbn import read_metadata, stream_records, until_damage
+from assets.ticks.dbn import TicksError, read_metadata, stream_records, until_damage
 from assets.ticks.reference import read_definition
 from pipelines.room import free_memory
 
@@ -79,6 +81,8 @@ class Tried:
     page: Path
     damage: str | None
     """What ended the file's records early, in a sentence."""
+    warnings: tuple[str, ...]
+    """What else is to be known of its records, in a sentence each; the commonest reason of what was left out comes first."""
 
 
 def try_file(file: Path, definition: Path | None, out: Path, *, fee: Decimal = Decimal(0), trading: Trading | None = None) -> Tried:
@@ -98,6 +102,26 @@ def try_file(file: Path, definition: Path | None, out: Path, *, fee: Decimal = D
     damage: list[str] = []
     raw = pl.concat(_fitting(file, until_damage(stream_records([file]), damage)))
     books = rebuild(raw)
+    if most := mostly_refused(books.quarantine, raw.height, int((raw["ts_recv"] <= 0).sum())):
+        with _explained(file, most):
+            return _tried(file, definition, out, raw, books, damage, fee, trading)
+    return _tried(file, definition, out, raw, books, damage, fee, trading)
+
+
+@contextmanager
+def _explained(file: Path, why: str) -> Iterator[None]:
+    """Where most records are left out, that is what a file is refused for, whatever else is missing then."""
+    try:
+        yield
+    except TicksError:  # of the other file, the definition
+        raise
+    except UserError as error:
+        raise TryError(f"{file}: {why}") from error
+
+
+def _tried(
+    file: Path, definition: Path | None, out: Path, raw: pl.DataFrame, books: Books, damage: list[str], fee: Decimal, trading: Trading
+) -> Tried:
     instrument = _instrument(file, definition, books.books, fee)
     market, chosen = instrument.market, indicators([])
     opens = _opening(books)
@@ -125,7 +149,18 @@ def try_file(file: Path, definition: Path | None, out: Path, *, fee: Decimal = D
     page = out / f"{file.name.split('.')[0]}.html"
     report = write_try_page(page, _tables(file, day, instrument, traded, moves, test, model))
     quality = ticked(books.quality, raw, books.trades, market.tick)
-    return Tried(report, quality, instrument, labelled, test.height, policy, page, damage[0] if damage else None)
+    return Tried(report, quality, instrument, labelled, test.height, policy, page, damage[0] if damage else None, _warnings(books, quality))
+
+
+def _warnings(books: Books, quality: pl.DataFrame) -> tuple[str, ...]:
+    row = quality.row(0, named=True)
+    left_out = [by_reason(reasons(books.quarantine), row["records"])] if books.quarantine.height else []
+    first, trusted = books.books["ts_event"][0], row["trusted_from"]
+    doubted = []
+    if trusted is not None and trusted > first:
+        since = dt.datetime.fromtimestamp(trusted // NS, dt.UTC)
+        doubted = [f"the book is trusted from {since:%Y-%m-%d %H:%M:%S} UTC on, not from its start"]
+    return (*left_out, *faults(quality, Quality()), *doubted)
 
 
 def _fitting(file: Path, frames: Iterator[pl.DataFrame]) -> Iterator[pl.DataFrame]:

@@ -6,7 +6,7 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
-from assets.books.quality import faults, summary, unaccounted
+from assets.books.quality import faults, mostly_refused, summary, unaccounted
 from assets.books.rebuild import rebuild
 from assets.books.schema import BookQuality, CleanBooks, Quarantine, Trades
 from assets.desk import Desk
@@ -56,7 +56,9 @@ def checks(desk: Desk, market: str) -> list[dg.AssetChecksDefinition]:
         return [f"{missing} records are in no event and not in quarantine, or in more than one"] if missing else []
 
     def poor(lake: Lake, keys: dict[str, Any]) -> list[str]:
-        return faults(lake.read("book_quality", **keys), desk.quality)
+        quality = lake.read("book_quality", **keys)
+        most = mostly_refused(lake.read("quarantine", ["reason"], **keys), int(quality["records"].sum()))
+        return [*([most] if most else []), *faults(quality, desk.quality)]
 
     blocks = desk.quality.on_fault == "block"
     return [

@@ -1,9 +1,67 @@
 """How good a session is: what misses the desk's thresholds, and the figures that the asset shows."""
 
+from collections.abc import Mapping
+from typing import Final
+
 import polars as pl
 
 from assets.books.rebuild import Books
 from assets.desk import Quality
+
+MEANINGS: Final = {
+    "unknown_action": "an action that no order book knows",
+    "undefined_side": "an order on no side",
+    "undefined_price": "an order or trade without a price",
+    "zero_size": "an order or trade of nothing",
+    "excessive_size": "a size above every venue's",
+    "unknown_order": "an order that is not on the book: records before it are missing, or a snapshot to begin with",
+    "duplicate_order": "an order that is there already: records of several books, or one file twice",
+    "wrong_side": "an order that is on the other side: records of several books",
+    "bad_timestamp": "no receive time (ts_recv), or one that its exchange time cannot have: give records with both times",
+    "out_of_sequence": "a record that came late",
+    "broken_levels": "levels that are not behind one another",
+    "excessive_cancel": "a cancel of more than the order has",
+    "crossed": "the best bid above the best ask: quotes of several venues or instruments in one book, or an auction",
+    "locked": "the best bid at the best ask: quotes of several venues or instruments in one book, or an auction",
+    "auction": "orders that cross before the open or after the close",
+    "unfinished_event": "no record that ends their event (F_LAST)",
+}
+"""What records in quarantine have, by reason; docs/data-quality.md says more."""
+
+_MOST: Final = 0.5
+"""Of the records: where more than that are in quarantine, nothing else explains what comes of the rest."""
+
+
+def by_reason(counts: Mapping[str, int], records: int) -> str:
+    """How many records are in quarantine and why, the commonest reason first, in a sentence.
+
+    Args:
+        counts: records in quarantine by reason.
+        records: of all.
+    """
+    (reason, count), *others = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    rest = "".join(f", {count:,} {reason}" for reason, count in others)
+    return f"{sum(counts.values()):,} of {records:,} records are in quarantine, {count:,} {reason} ({MEANINGS[reason]}){rest}"
+
+
+def mostly_refused(quarantine: pl.DataFrame, records: int, timeless: int = 0) -> str | None:
+    """Why most records are in quarantine, in a sentence; None where most are not.
+
+    Args:
+        quarantine: of a session or a file.
+        records: of all of it.
+        timeless: records without a receive time, where that is known.
+    """
+    if quarantine.height <= _MOST * records:
+        return None
+    counts = reasons(quarantine)
+    untimed = f"{timeless:,} of {records:,} records have no receive time (ts_recv is 0): " if timeless and "bad_timestamp" in counts else ""
+    return untimed + by_reason(counts, records)
+
+
+def reasons(quarantine: pl.DataFrame) -> dict[str, int]:
+    """Records in quarantine by reason, the commonest first."""
+    return dict(quarantine["reason"].value_counts().sort(pl.col("count"), "reason", descending=[True, False]).iter_rows())
 
 
 def faults(quality: pl.DataFrame, limits: Quality) -> list[str]:
@@ -36,5 +94,4 @@ def unaccounted(records: int, books: pl.DataFrame, quarantine: pl.DataFrame) -> 
 def summary(made: Books) -> dict[str, float | int]:
     """The quality row and the quarantine by reason, as an asset's metadata: no more than a few dozen figures."""
     figures = {name: value for name, value in made.quality.row(0, named=True).items() if value is not None}
-    reasons = made.quarantine["reason"].value_counts(sort=True).iter_rows()
-    return {**figures, **{f"quarantine_{reason}": count for reason, count in reasons}}
+    return {**figures, **{f"quarantine_{reason}": count for reason, count in reasons(made.quarantine).items()}}

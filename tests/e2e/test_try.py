@@ -71,6 +71,31 @@ def test_too_little_to_fit_on_is_said_in_a_sentence(desk: Desk, tmp_path: Path) 
     assert "Traceback" not in told.output
 
 
+@pytest.mark.parametrize(
+    ("field", "value", "reason"),
+    [
+        ("flags", 0, r"([\d,]+) of \1 records are in quarantine, \1 unfinished_event \(no record that ends their event"),
+        (
+            "ts_recv",
+            0,
+            r"([\d,]+) of \1 records have no receive time \(ts_recv is 0\): [\d,]+ of \1 records are in quarantine, [\d,]+ bad_timestamp",
+        ),
+        ("side", ord("N"), r"[\d,]+ unknown_order \(an order that is not on the book.*, [\d,]+ undefined_side$"),
+        ("size", 0, r"[\d,]+ zero_size \(an order or trade of nothing\)"),
+    ],
+)
+def test_where_most_records_are_left_out_the_file_is_refused_for_what_they_are_left_out_for(
+    desk: Desk, tmp_path: Path, field: str, value: object, reason: str
+) -> None:
+    records = SimulatedExchange(desk, desk.source).simulate(DAY)["LDR"].records[:5_000].copy()
+    records[field] = value
+    window = Calendar(desk).window("LDR", DAY)
+    path = tmp_path / "odd.dbn.zst"
+    write_mbo(path, records, dataset="SIM", symbol="LDRZ6", instrument_id=2, start_ns=window.open_ns, end_ns=window.close_ns)
+    with pytest.raises(UserError, match=reason):
+        try_file(path, None, tmp_path)
+
+
 def test_the_real_file_runs_to_its_report(shared_data: Path, tmp_path: Path) -> None:
     tried = try_file(shared_data / ES, None, tmp_path)
     assert tried.quality.select("records", "events", "trades").row(0) == (68_792, 46_132, 2_973)
