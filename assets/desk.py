@@ -156,7 +156,7 @@ class Market(_Part):
     """One futures contract or share: what a price step is worth and what a trade costs."""
 
     symbol: str = Field(description="Symbol as the data vendor writes it: raw, parent or continuous")
-    tick_size: Decimal = Field(gt=0, description="Smallest price step, in `currency`")
+    tick_size: Decimal = Field(gt=0, le=1_000_000_000, description="Smallest price step, in `currency`")
     multiplier: Decimal = Field(Decimal(1), gt=0, description="Currency per point of price and contract; of a fraction, and unit")
     lot_size: Decimal = Field(Decimal(1), gt=0, description="Units in one contract of the data, where sizes are fractions: 0.001 of a coin")
     currency: str = Field("USD", pattern=r"^[A-Z]{3,5}$", description="What prices, fees and P&L are in")
@@ -183,21 +183,13 @@ class Market(_Part):
         if self.tick != self.tick_size * PRICE_UNIT:
             raise ValueError(f"tick_size {self.tick_size} is no multiple of 1e-9, the unit of every price")
         if self.tick_value < 1:
-            raise ValueError(f"a tick is worth {self.tick_size * self.multiplier}, less than 1e-9, the unit of money: correct multiplier")
+            raise ValueError(f"a tick is worth {self.tick_size * self.point_value}, less than 1e-9, the unit of money: correct multiplier")
         if self.fees is not None:
             if self.model_fields_set & {"maker_fee", "taker_fee"}:
                 raise ValueError("fees come in one form: maker_fee and taker_fee, or a [fees] section of who takes what, not both")
             for who in ("maker", "taker"):
                 total = getattr(self.fees, f"exchange_{who}") + self.fees.clearing + self.fees.broker
                 object.__setattr__(self, f"{who}_fee", total)
-        return self
-
-    @model_validator(mode="after")
-    def _counted_whole(self) -> "Market":
-        if self.tick_size * PRICE_UNIT % 1:
-            raise ValueError(f"tick_size must be a whole number of 0.000000001, not {self.tick_size}: prices are kept to nine places")
-        if self.tick_value < 1:
-            raise ValueError(f"a tick of {self.tick_size} is worth less than 0.000000001 on a contract: enlarge multiplier or lot_size")
         return self
 
     @property

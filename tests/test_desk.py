@@ -29,6 +29,12 @@ def test_the_default_desk_is_two_markets_on_the_simulated_exchange() -> None:
         ('traded = "FLW"', 'traded = "RTY"', "traded names market 'RTY'"),
         ('leaders = ["LDR"]', 'leaders = ["FLW"]', "cannot lead itself"),
         ('tick_size = "0.10"', 'tick_size = "0"', "markets.FLW.tick_size"),
+        ('tick_size = "0.10"', 'tick_size = "0.00000000015"', "markets.FLW: tick_size 1.5E-10 is no multiple of 1e-9"),
+        ('multiplier = "50"', 'multiplier = "0.000000001"', "markets.FLW: a tick is worth 1.0E-10, less than 1e-9"),
+        ('multiplier = "50"', 'multiplier = "50"\ncurrency = "yen"', "markets.FLW.currency: String should match pattern"),
+        ('multiplier = "50"', 'multiplier = "50"\nlot_size = 0', "markets.FLW.lot_size: Input should be greater than 0"),
+        ('daily_loss_limit = "1000"', 'daily_loss_limit = "1e12"', "trading.daily_loss_limit: Input should be less than or equal to"),
+        ("max_position = 2", "max_position = 3000000000", "trading.max_position: Input should be less than or equal to"),
         ("latency_ms = 20.0", "latency_ms = -1", "trading.latency_ms"),
         ("tuning_trials = 24", "delays.order.ms = -3", "trading.delays.order.ms: Input should be greater than or equal to 0"),
         ("tuning_trials = 24", "delays.order.sigma = 1", "trading.delays.order: a delay is told in one way: ms .constant., file"),
@@ -52,6 +58,13 @@ def test_a_mistake_is_told_with_its_key(tmp_path: Path, old: str, new: str, sent
     (tmp_path / "desk.toml").write_text(text.replace(old, new))
     with pytest.raises(DeskError, match=sentence):
         load_desk(tmp_path / "desk.toml")
+
+
+def test_a_contract_of_a_fraction_is_worth_its_fraction(tmp_path: Path) -> None:
+    lots = 'multiplier = "50"\nlot_size = "0.001"\ncurrency = "JPY"'
+    (tmp_path / "desk.toml").write_text(DEFAULT.read_text().replace('multiplier = "50"', lots, 1))
+    market = load_desk(tmp_path / "desk.toml").markets["FLW"]
+    assert (market.point_value, market.tick_value, market.currency) == (Decimal("0.05"), 5_000_000, "JPY")
 
 
 def test_fees_by_who_takes_them_add_up(tmp_path: Path) -> None:

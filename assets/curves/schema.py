@@ -84,8 +84,8 @@ class IndicatorScores(pa.DataFrameModel):
     r2_added_low: pl.Float64 = pa.Field(nullable=True)
     r2_added_high: pl.Float64 = pa.Field(nullable=True)
     rank_correlation: pl.Float64 = pa.Field(ge=-1, le=1, description="With the label; 0 in a session where either is constant")
-    rank_low: pl.Float64
-    rank_high: pl.Float64
+    rank_low: pl.Float64 = pa.Field(nullable=True, description="Of its 95 % interval, a session one observation")
+    rank_high: pl.Float64 = pa.Field(nullable=True)
     stability: pl.Float64 = pa.Field(nullable=True, description="Mean of the sessions' rank correlations over their standard deviation")
     stability_low: pl.Float64 = pa.Field(nullable=True)
     stability_high: pl.Float64 = pa.Field(nullable=True)

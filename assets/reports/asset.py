@@ -132,6 +132,7 @@ def read_truth(desk: Desk) -> TruthTables:
     lake, market = open_lake(desk), desk.traded
     return TruthTables(
         name=market,
+        currency=desk.markets[market].currency,
         provenance=desk.provenance,
         shadow=_all(lake, "shadow_orders", ShadowOrders, market, "session"),
         fits=_all(lake, "queue_fit", QueueFit, market, "period"),

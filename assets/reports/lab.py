@@ -125,7 +125,7 @@ def _leaderboard(scores: pl.DataFrame, drawn: list[str], where: str) -> list[Exh
             "leaderboard",
             "What each indicator adds, and what it is worth alone",
             "R² on held-out sessions. A filled dot is what the indicator adds to the desk's other indicators, a hollow dot what it is "
-            "worth alone. Lines are 95 % intervals from whole sessions drawn with replacement. An indicator that adds nothing may say "
+            "worth alone. Lines are 95 % intervals from how sessions differ. An indicator that adds nothing may say "
             "much alone: then others say it too.",
             figure,
             sql,

@@ -8,6 +8,7 @@ class PerformanceReport(pa.DataFrameModel):
     """`performance_report`: one row a session, none on a holiday; money in `unit`."""
 
     provenance: str = pa.Field(description="Where the prices came from; 'simulated exchange' is said on every page")
+    lot_size: pl.Float64 = pa.Field(ge=0, description="Units of the instrument in one contract: contracts times it are what was traded")
     unit: str = pa.Field(description="Of every amount of money: a currency, or 'ticks' where the multiplier is unknown")
     net_pnl: pl.Float64 = pa.Field(description="Last equity of the session: after fees, what is still held marked at the mid")
     gross_pnl: pl.Float64 = pa.Field(description="net_pnl + fees = spread_captured - slippage + what positions earned from the mid's moves")

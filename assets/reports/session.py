@@ -108,6 +108,8 @@ def lead(report: pl.DataFrame) -> str:
     who = f"{report.height} sessions" if several else "The session"
     held = "One contract held from the first quote to the last" + (" of each session" if several else "")
     on = f"after {fees:,.2f} {unit} of fees, on {_counted(fills, 'fill')} of {_counted(contracts, 'contract')}"
+    lot = float(report["lot_size"][0])
+    on += f" of {lot:.9g}, {contracts * lot:,.9g} in all" if lot != 1 else ""
     return f"{who} {_earned(net, 'earned', 'lost', unit)} {on}. {held} would have {_earned(hold, 'earned', 'lost', unit)}."
 
 
@@ -134,7 +136,8 @@ def headline(report: pl.DataFrame) -> list[Card]:
     wins, losses = int(total("wins")), int(total("losses"))
     mean_win = total("win_pnl") / wins if wins else None
     mean_loss = total("loss_pnl") / losses if losses else None
-    most = int(report["max_position"].to_numpy().max())
+    most, lot = int(report["max_position"].to_numpy().max()), float(report["lot_size"][0])
+    held = "contracts, long or short" if lot == 1 else f"contracts of {lot:.9g}, long or short"
     return [
         Card("Net P&L", money(total("net_pnl")), f"{report['unit'][0]}, after fees"),
         Card("Gross P&L", money(total("gross_pnl")), f"fees {total('fees'):,.2f}"),
@@ -146,7 +149,7 @@ def headline(report: pl.DataFrame) -> list[Card]:
         Card("Short half", money(total("short_pnl")), "round trips that sold first"),
         Card("Worst fall", fall(float(report["max_drawdown"].to_numpy().max())), "below the peak, within a session"),
         Card("One contract held", money(total("hold_pnl")), "from the first quote to the last"),
-        Card("Mean position", number(2)(float(report["mean_position"].to_numpy().mean())), f"contracts, long or short; at most {most}"),
+        Card("Mean position", number(2)(float(report["mean_position"].to_numpy().mean())), f"{held}; at most {most}"),
         Card("R² of prediction", number(4)(shares["r2"]), "on sessions that the model never saw"),
     ]
 

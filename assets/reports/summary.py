@@ -58,6 +58,7 @@ def summarise(
     won, lost = closed.filter(pl.col("net") > 0)["net"], closed.filter(pl.col("net") < 0)["net"]
     row = {
         "provenance": provenance,
+        "lot_size": float(market.lot_size),
         "unit": unit or market.currency,
         "net_pnl": net,
         "gross_pnl": net + traded["fees"],

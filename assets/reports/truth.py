@@ -29,6 +29,8 @@ class TruthTables:
 
     name: str
     """Of the traded market."""
+    currency: str
+    """Of its money."""
     provenance: str
     shadow: pl.DataFrame
     """Rows of `shadow_orders`, each with its `session` (date)."""
@@ -264,9 +266,10 @@ def _replayed(own: pl.DataFrame, orders: pl.DataFrame, tables: TruthTables) -> S
         Exhibit(
             "split",
             "From the replay's P&L to the live one",
-            "After fees; what is held is worth each session's last mid. What the replay missed is added, what it imagined is taken away. "
+            f"After fees, {tables.currency}; what is held is worth each session's last mid. What the replay missed is added, what it "
+            "imagined is taken away. "
             "Contracts that filled in both at another price make the rest.",
-            figures.waterfall(split, "currency", total="live") if own.height else None,
+            figures.waterfall(split, tables.currency, total="live") if own.height else None,
             sql.get("split"),
         ),
         Table(

@@ -11,7 +11,7 @@ based as (
         market,
         session,
         hold_pnl,
-        first_value(notional) over (partition by market order by session) as one_contract,
+        nullif(first_value(notional) over (partition by market order by session), 0) as one_contract,
         -- The most that the policy held; the other ways to trade have the same limit of contracts.
         nullif(max(max_position * notional) over (partition by market), 0) as most_held
     from reports

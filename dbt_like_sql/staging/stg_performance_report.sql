@@ -8,6 +8,7 @@ renamed as (
         session,
         provenance,
         unit,
+        lot_size,
         net_pnl,
         gross_pnl,
         fees,

@@ -89,25 +89,25 @@ def test_batch_is_the_stream_bit_for_bit(make, seed):
 
 
 @settings(max_examples=10, deadline=None)
-@given(SEEDS)
-def test_a_mirrored_market_gives_exactly_the_negated_indicators_and_label(make, seed):
+@given(SEEDS, st.sampled_from([1000, 0, -500]))
+def test_a_mirrored_market_gives_exactly_the_negated_indicators_and_label(make, seed, about):
     own, leader, news = make.random(seed), make.random(seed + 1), news_of(seed)
     straight = table(own, leader, news, make.tick)
-    mirrored = table(mirror(own, make.tick), mirror(leader, make.tick), news.with_columns(-pl.col("value")), make.tick)
+    mirrored = table(mirror(own, make.tick, about), mirror(leader, make.tick, about), news.with_columns(-pl.col("value")), make.tick)
     for name in [*(indicator.name for indicator in every()), "label"]:
         assert straight[name].equals(-mirrored[name]), name
 
 
-def mirror(ticks, tick):
-    """Bids become asks and asks bids, prices turn about 1000 ticks, takers change sides."""
-    books, trades = ticks
+def mirror(ticks, tick, about):
+    """Bids become asks and asks bids, prices turn about so many ticks (about 0 they are negative), takers change sides."""
+    (books, trades), twice = ticks, 2 * about * tick
     turned = {
         f"{one}_{kind}_{level:02d}": books[f"{other}_{kind}_{level:02d}"] * sign + shift
         for one, other in (("bid", "ask"), ("ask", "bid"))
-        for kind, sign, shift in (("px", -1, 2000 * tick), ("sz", 1, 0), ("ct", 1, 0))
+        for kind, sign, shift in (("px", -1, twice), ("sz", 1, 0), ("ct", 1, 0))
         for level in range(LEVELS)
     }
-    return books.with_columns(**turned), trades.with_columns(price=2000 * tick - trades["price"], aggressor=-trades["aggressor"])
+    return books.with_columns(**turned), trades.with_columns(price=twice - trades["price"], aggressor=-trades["aggressor"])
 
 
 @settings(max_examples=10, deadline=None)

@@ -184,6 +184,7 @@ def test_the_queue_models_of_each_period_fit_a_screen(rows, tmp_path):
     }
     fits = [{"queue": queue, "exponent": 10.0, "sessions": 20, "orders": 100_000, "told_right_train": 1.0} for queue in ("power", "share")]
     measured = TruthTables(
+        currency="USD",
         name="ES",
         provenance="simulated exchange",
         shadow=rows(ShadowOrders, [asked | {"queue": queue} for queue in QUEUES]).with_columns(session=day),

@@ -1,5 +1,8 @@
 """The session's line against cases worked by hand, and against the laws it has to keep."""
 
+from dataclasses import replace
+from decimal import Decimal
+
 import polars as pl
 import pytest
 from hypothesis import given, settings
@@ -7,6 +10,7 @@ from hypothesis import strategies as st
 
 from assets.lake import check
 from assets.reports.schema import PerformanceReport
+from assets.reports.session import session_page
 from assets.reports.summary import round_trips
 
 # Buy 2 at 99.75 (mid 100), sell 1 at 101, sell 1 at 100.50 by taking, then sell 1 at 100.50 and buy it back at 100.75 by taking.
@@ -108,3 +112,29 @@ def test_the_parts_add_up_whatever_was_traded(tables, drawn):
     assert row["round_trips"] == min(bought, row["contracts"] - bought)
     assert trips.height - row["round_trips"] == abs(session.fills["position"][-1])
     assert row["max_drawdown"] >= max(0.0, -row["net_pnl"]) - 1e-6
+
+
+MONEY = ("net_pnl", "gross_pnl", "fees", "spread_captured", "slippage", "win_pnl", "loss_pnl", "max_drawdown", "notional")
+
+
+def test_a_session_turned_upside_down_tells_the_same_money(tables, row):
+    """p -> -p with sides swapped: prices below zero, as of spreads, and of oil in April 2020."""
+    fills, mids = [(at, -side, -price, *rest) for at, side, price, *rest in FILLS], [(at, -mid) for at, mid in MIDS]
+    session = tables(fills, mids)
+    turned = session.summarise().row(0, named=True)
+    check(session.summarise(), PerformanceReport, "a session below zero")
+    assert [turned[name] for name in MONEY] == pytest.approx([row[name] for name in MONEY])
+    assert (turned["long_pnl"], turned["short_pnl"], turned["hold_pnl"]) == pytest.approx(
+        (row["short_pnl"], row["long_pnl"], -row["hold_pnl"])
+    )
+
+
+def test_money_has_the_markets_currency_and_a_lot_its_size(tables):
+    session = tables(FILLS, MIDS)
+    lots = replace(session, market=session.market.model_copy(update={"currency": "JPY", "lot_size": Decimal("0.1")}))
+    told = lots.summarise().row(0, named=True)
+    assert (told["unit"], told["lot_size"]) == ("JPY", 0.1)
+    assert told["hold_pnl"] == pytest.approx(session.summarise()["hold_pnl"].item() / 10)
+    page = session_page(lots, lots.summarise())
+    assert "JPY of fees, on 5 fills of 6 contracts of 0.1, 0.6 in all" in page
+    assert "Cumulative P&amp;L, JPY" in page

@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 from scipy import stats
 
+from assets.curves.evaluation import ratio
 from assets.curves.joint import one_thread
 from assets.curves.lab.gains import Window
 from assets.curves.lab.readings import HORIZONS
@@ -126,8 +127,7 @@ def _rows(window: Window, indicators: Sequence[Indicator]) -> list[dict[str, Any
         spreads = np.sqrt((draws @ np.square(ranks[:, :, 0]) / sessions - np.square(drawn)) * sessions / max(sessions - 1, 1))
         stable = np.where(spreads > 0, drawn / spreads, np.nan)
     alike = _alike(window)
-    r2_added = [_share(gains, squares, draws) for gains in added]
-    r2_alone = [_share(gains, squares, draws) for gains in alone]
+    r2_added, r2_alone = ([_share(gains, squares) for gains in each] for each in (added, alone))
     desk = window.desk
     best = np.array([r2[0] for r2 in r2_alone[:desk]])
     matters = MATTERS * window.together().sum()
@@ -147,7 +147,7 @@ def _rows(window: Window, indicators: Sequence[Indicator]) -> list[dict[str, Any
             parameters(indicator) | decay
             | dict(zip(("r2_alone", "r2_alone_low", "r2_alone_high"), r2_alone[j], strict=True))
             | dict(zip(("r2_added", "r2_added_low", "r2_added_high"), r2_added[j], strict=True))
-            | dict(zip(("rank_low", "rank_high"), np.percentile(drawn[:, j], _COVERED), strict=True))
+            | dict(zip(("rank_low", "rank_high"), ratio(ranks[:, j, 0], np.ones(sessions))[2:], strict=True))
             | dict(zip(("stability_low", "stability_high"), _covered(stable[:, j]), strict=True))
             | {
                 "on_desk": j < desk, "sessions": sessions, "rows": int(counts.sum()), "rank_correlation": mean[j, 0],
@@ -162,10 +162,10 @@ def _rows(window: Window, indicators: Sequence[Indicator]) -> list[dict[str, Any
     return [{name: None if isinstance(value, float) and np.isnan(value) else value for name, value in row.items()} for row in rows]
 
 
-def _share(gains: Floats, squares: Floats, draws: Floats) -> tuple[float, float, float]:
+def _share(gains: Floats, squares: Floats) -> tuple[float, float | None, float | None]:
     """R2 gained, and its interval."""
-    low, high = np.percentile(draws @ gains / np.maximum(draws @ squares, 1e-12), _COVERED)
-    return float(gains.sum() / max(squares.sum(), 1e-12)), float(low), float(high)
+    gained = ratio(gains, squares)
+    return gained.value or 0.0, gained.low, gained.high
 
 
 def _covered(values: Floats) -> tuple[float, float]:
