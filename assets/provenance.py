@@ -234,17 +234,24 @@ class AssetLedger(Provenance):
         self._now: Part | None = None
         self._readable: set[Part] = set()
 
-    def begin(self, partition: str) -> Stamp:
+    def begin(self, partition: str) -> None:
         """Make this partition from now on: what is outside the lake is looked at again."""
         self._stamps.clear()
         self._now = Part(self.recipe.asset, self.market, partition)
         self._readable = self.closure(self._now)
+
+    @property
+    def now(self) -> Stamp:
+        """What the partition is made from; files that were fetched for it since it was begun are among it."""
+        assert self._now is not None, "no partition has been begun"
+        self._stamps.pop(self._now, None)
         return self.stamp(self._now)
 
     def written(self, table: str, keys: Mapping[str, Key]) -> str:
         """As `Provenance.written`, of the asset's own partition only."""
         if _part(table, keys) != self._now:
             raise UndeclaredInputError(f"{self._now} writes {table} of {_part(table, keys)}: it is not declared in assets/lineage.py")
+        self._stamps.pop(self._now, None)  # a source has fetched its files in the meantime
         return super().written(table, keys)
 
     def admit(self, lake: Lake, table: str, keys: Mapping[str, Key]) -> None:
@@ -378,7 +385,7 @@ def _own_difference(found: Stamp, asked: Stamp) -> str | None:
     for what, was_of, now_of in (("hours of", found.hours, asked.hours), ("", found.outside, asked.outside)):
         for name in sorted({*was_of, *now_of}):
             if was_of.get(name) != now_of.get(name):
-                return f"{what} {name} have changed since it was made".strip()
+                return f"{what} {name} changed after it was made".strip()
     layers = [layer for layer in asked.code if found.code.get(layer) != asked.code[layer]]
     return f"the code of {', '.join(layers)} has changed since it was made" if layers else None
 

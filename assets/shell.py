@@ -52,8 +52,9 @@ class Shell:
             )
             def asset(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
                 with told():
-                    stamp = self._ledger.begin(context.partition_key)
-                return make(context)._replace(data_version=dg.DataVersion(stamp.fingerprint))
+                    self._ledger.begin(context.partition_key)
+                made = make(context)
+                return made._replace(data_version=dg.DataVersion(self._ledger.now.fingerprint))
 
             return asset
 

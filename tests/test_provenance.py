@@ -20,6 +20,7 @@ from assets.desk import Chosen, Delay, Delays, Desk, Fees, Market, OwnSeries, Un
 from assets.lake import Lake, LakeError
 from assets.lineage import HOURS, JUDGING, NEUTRAL, OUTSIDE, RECIPES, STRUCTURE
 from assets.provenance import AssetLedger, Part, Provenance, UndeclaredInputError, _code, code_version, open_lake, seen_by
+from assets.ticks.schema import TradingHalts
 
 KEYS = {"market": "FLW", "session": "2026-09-07"}
 TRADES = pl.DataFrame([dict.fromkeys(Trades.empty().columns, 1)], schema=Trades.empty().schema)
@@ -176,6 +177,24 @@ def test_an_undeclared_partition_cannot_be_read_or_written(desk: Desk) -> None:
         lake.read("trades", **KEYS)
     with pytest.raises(UndeclaredInputError, match="writes trades"):
         lake.write("trades", TRADES, Trades, **KEYS)
+
+
+def test_files_that_are_fetched_while_a_partition_is_made_are_among_what_it_was_made_from(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fetched: dict[str, str] = {}
+    monkeypatch.setattr("assets.ticks.source.vendor_files", lambda *_: dict(fetched) or None)
+    ledger = AssetLedger(desk, "FLW", "raw_ticks")
+    lake = Lake(desk.lake, ledger)
+    ledger.begin("2026-09-07")
+    fetched["day.dbn.zst"] = "1"
+    lake.write("trading_halts", TradingHalts.empty(), TradingHalts, **KEYS)
+    assert Provenance(desk).look(lake, "trading_halts", "FLW", "2026-09-07")[0] == "made"
+    fetched["day.dbn.zst"] = "2"
+    assert Provenance(desk).look(lake, "trading_halts", "FLW", "2026-09-07") == ("stale", "day.dbn.zst changed after it was made")
+    fetched.clear()
+    verdict, _ = Provenance(desk).look(lake, "trading_halts", "FLW", "2026-09-07")
+    assert verdict == "stale", "what raw_ticks itself says counts where the files are gone, and here it says nothing"
 
 
 def test_what_the_lake_holds_is_missing_damaged_anothers_out_of_date_or_made(desk: Desk) -> None:

@@ -232,7 +232,7 @@ def test_sums_of_a_table_that_was_corrected_in_hindsight_train_no_model(desk, la
         run(asset.curve_statistics(moody), session)
     run(asset.curve_model(moody), PERIOD)
     table.write_text("ts_event,score\n2026-08-30T00:00:00Z,4.0\n")
-    with pytest.raises(AssertionError, match=r"curve_statistics FLW 2026-08-31 .*: the user's own series have changed"):
+    with pytest.raises(AssertionError, match=r"curve_statistics FLW 2026-08-31 .*: the user's own series changed"):
         run(asset.curve_model(moody), PERIOD)
 
 
