@@ -249,9 +249,9 @@ class AssetLedger(Provenance):
 
     def written(self, table: str, keys: Mapping[str, Key]) -> str:
         """As `Provenance.written`, of the asset's own partition only."""
-        if _part(table, keys) != self._now:
-            raise UndeclaredInputError(f"{self._now} writes {table} of {_part(table, keys)}: it is not declared in assets/lineage.py")
-        self._stamps.pop(self._now, None)  # a source has fetched its files in the meantime
+        if (part := _part(table, keys)) != self._now:
+            raise UndeclaredInputError(f"{self._now} writes {table} of {part}: it is not declared in assets/lineage.py")
+        self._stamps.pop(part, None)  # a source has fetched its files in the meantime
         return super().written(table, keys)
 
     def admit(self, lake: Lake, table: str, keys: Mapping[str, Key]) -> None:
