@@ -8,7 +8,7 @@ READY := .venv/.ready
 .DELETE_ON_ERROR:
 
 demo: $(READY)
-	$(BIN)/tickline demo --desk $(DESK)
+	$(BIN)/tickline demo --desk "$(DESK)"
 
 test: $(READY) lint
 	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
@@ -23,7 +23,7 @@ test-cluster: $(READY)
 	$(BIN)/pytest tests/fills/test_backends.py
 
 ui: $(READY)
-	$(BIN)/tickline ui --desk $(DESK)
+	$(BIN)/tickline ui --desk "$(DESK)"
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -6,7 +6,7 @@ Every command imports what it needs when it runs, so `tickline --help` answers a
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
@@ -56,7 +56,7 @@ def demo(desk: DeskOption = DEFAULT_DESK, as_json: JsonOption = False) -> None:
 
 @app.command(name="try")
 def try_(
-    file: Annotated[Path, typer.Argument(help="A DBN file, plain or zstd, schema mbo, one instrument.")],
+    file: Annotated[Path, typer.Argument(help="A DBN file, plain or zstd, of schema mbo, mbp-10 or mbp-1; one instrument.")],
     definition: Annotated[Path | None, typer.Option(help="A DBN definition file: tick size and contract multiplier.")] = None,
     fee: Annotated[float, typer.Option(min=0, help="Fee a contract, in the unit of the P&L: ticks, or currency with --definition.")] = 0.0,
     out: Annotated[Path, typer.Option(help="Folder for the report page.")] = Path("var/try"),
@@ -65,11 +65,15 @@ def try_(
     """Run all floors on one DBN file of your own: fit on the first 60 %, trade the rest."""
     from decimal import Decimal
 
-    with _one_sentence():
-        from pipelines.output import print_json, print_tried
-        from pipelines.try_file import try_file
+    from pipelines.bars import doing
 
-        tried = try_file(file, definition, out, fee=Decimal(str(fee)))
+    with _one_sentence():
+        with doing("starting") as say:
+            from pipelines.output import print_json, print_tried
+            from pipelines.try_file import try_file
+
+            say(f"reading {file}, fitting on its first 60 % and trading the rest")
+            tried = try_file(file, definition, out, fee=Decimal(str(fee)))
         if as_json:
             print_json({"page": tried.page, "damage": tried.damage, "warnings": tried.warnings, **tried.report.row(0, named=True)})
         else:
@@ -119,13 +123,15 @@ def reconcile(
     from assets.desk import load_desk
 
     with _one_sentence():
+        from pipelines.bars import doing
         from pipelines.output import print_json, print_table
         from pipelines.reconcile import export_live_log, reconcile_log
 
         if export and session is not None:
             export_live_log(load_desk(desk), session.date(), log)
             return
-        done = reconcile_log(load_desk(desk), log, session.date() if session else None, with_limits=with_limits)
+        with doing("replaying the log under each delay and queue") if sys.stderr.isatty() else nullcontext():
+            done = reconcile_log(load_desk(desk), log, session.date() if session else None, with_limits=with_limits)
         if as_json:
             tables = {"sessions": done.own, "tested": done.fitted, "refused": done.refused}
             print_json({"fitted": done.best._asdict(), **tables})
@@ -204,10 +210,12 @@ def doctor(
 ) -> None:
     """Say what is configured, what is missing, how fast this machine is and how long four weeks of the desk will take."""
     from assets.desk import load_desk
+    from pipelines.bars import doing
 
     with _one_sentence():
-        from pipelines.doctor import examine
-        from pipelines.output import print_json
+        with doing("starting"):
+            from pipelines.doctor import examine
+            from pipelines.output import print_json
 
         found = []
         for finding in examine(load_desk(desk), measure=measure):

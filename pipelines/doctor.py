@@ -21,6 +21,7 @@ from assets.lineage import RECIPES
 from assets.provenance import Part, Provenance
 from assets.ticks.source import SimulatedExchange
 from pipelines.able import dbn_files, place_of, source_told
+from pipelines.bars import doing
 from pipelines.instance import open_instance
 from pipelines.noted import warnings
 from pipelines.query import open_warehouse
@@ -177,7 +178,9 @@ def _four_weeks(desk: Desk, measure: bool) -> Iterator[Finding]:
         if records is None:
             yield Finding("four weeks", "note", "not known before the size of a session is: run `tickline demo`, then ask again")
             return
-        took, told = _measure(desk, records), f"a small copy of the desk, scaled to {records:,} records a market and session"
+        with doing("measuring this machine on a small copy of the desk"):
+            took = _measure(desk, records)
+        told = f"a small copy of the desk, scaled to {records:,} records a market and session"
     yield Finding("speed", "ok", f"{', '.join(f'{job} {seconds:.1f} s' for job, seconds in took.items())} ({told})")
     sessions, models = FOUR_WEEKS * (7 if desk.every_day else 5), FOUR_WEEKS
     if desk.retrain == "daily":
