@@ -1,10 +1,10 @@
-# make demo | test | test-cluster | ui | bench-books | bench-curves | bench-fills | bench-reports: each makes .venv with the pinned versions first. DESK=desks/other.toml chooses another desk.
+# make demo | test | test-cluster | test-faults | ui | bench-books | bench-curves | bench-fills | bench-reports: each makes .venv with the pinned versions first. DESK=desks/other.toml chooses another desk.
 PYTHON ?= python3
 DESK ?= desk.toml
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test test-cluster test-desk-keys ui lint lock clean
+.PHONY: demo test test-cluster test-desk-keys test-faults ui lint lock clean
 .DELETE_ON_ERROR:
 
 demo: $(READY)
@@ -21,6 +21,10 @@ test-desk-keys: $(READY)
 test-cluster: $(READY)
 	$(BIN)/uv pip install --quiet --system-certs --python $(BIN)/python "ray>=2.50,<3"
 	$(BIN)/pytest tests/fills/test_backends.py
+
+# Kills, full disks and bombs at full scale; full disks want the right to mount (docs/reliability.md).
+test-faults: $(READY)
+	TICKLINE_FAULTS=full $(BIN)/pytest tests/e2e/test_faults.py tests/ticks/test_bombs.py tests/pipelines/test_death.py tests/pipelines/test_publishing.py
 
 ui: $(READY)
 	$(BIN)/tickline ui --desk "$(DESK)"
