@@ -15,12 +15,14 @@ from typing import Final, NamedTuple
 
 import dagster as dg
 
-from assets.desk import Desk
+from assets.desk import NS, Desk
 from assets.hours import Window, usual_close, window_of, zone_of
 
 SESSION_FORMAT: Final = "%Y-%m-%d"
 _DAY: Final = dt.timedelta(days=1)
 _MIDNIGHT: Final = dt.time()
+_LONGEST_CLOSURE: Final = 31
+"""Days without a session after which the one before is no longer looked for."""
 
 
 class Evening(NamedTuple):
@@ -175,6 +177,18 @@ class Calendar:
         while not self._has_key(day):
             day += _DAY
         return day
+
+    def span(self, market: str, session: dt.date) -> Window | None:
+        """Whose records are a session's: those since the close of the market's session before it, until its own; None on a holiday.
+
+        Each moment is in one session, so each record is. Before the first session that the calendar knows a day is taken.
+        """
+        window = self.window(market, session)
+        if window is None:
+            return None
+        before = (self.window(market, session - days * _DAY) for days in range(1, _LONGEST_CLOSURE))
+        closed = next((earlier.close_ns for earlier in before if earlier is not None), window.open_ns - 86_400 * NS)
+        return Window(closed, window.close_ns)
 
     def window(self, market: str, session: dt.date) -> Window | None:
         """Hours of a session, or None on a holiday.

@@ -155,11 +155,14 @@ Spans = Annotated[tuple[Span, ...], BeforeValidator(_spans), AfterValidator(_in_
 class Market(_Part):
     """One futures contract or share: what a price step is worth and what a trade costs."""
 
-    symbol: str = Field(description="Symbol as the data vendor writes it: raw, parent or continuous")
+    symbol: str = Field(description="Symbol of one contract as the data vendor writes it: raw or continuous")
     tick_size: Decimal = Field(gt=0, le=1_000_000_000, description="Smallest price step, in `currency`")
     multiplier: Decimal = Field(Decimal(1), gt=0, description="Currency per point of price and contract; of a fraction, and unit")
     lot_size: Decimal = Field(Decimal(1), gt=0, description="Units in one contract of the data, where sizes are fractions: 0.001 of a coin")
     currency: str = Field("USD", pattern=r"^[A-Z]{3,5}$", description="What prices, fees and P&L are in")
+    publisher: int | None = Field(
+        None, ge=1, le=65_535, description="The vendor's number of the venue whose records are read, where its files hold several"
+    )
     calendar: str = Field("weekdays", description="An exchange_calendars name, 'CBOT_GRAINS', 'weekdays' or '24/7'")
     zone: str | None = Field(None, description="Time zone of the market's hours and days; left out: the exchange's, else UTC")
     hours: Spans | None = Field(
@@ -229,6 +232,7 @@ class DbnFolderSource(_Part):
     kind: Literal["dbn_folder"]
     folder: Path
     dataset: str | None = None
+    allow_degraded: bool = Field(False, description="Take days that a download's condition.json calls degraded")
 
 
 class DatabentoSource(_Part):
@@ -237,7 +241,7 @@ class DatabentoSource(_Part):
     kind: Literal["databento"]
     dataset: str = Field(description="Dataset code, such as GLBX.MDP3")
     record_schema: Literal["mbo", "mbp-10", "mbp-1", "tbbo", "trades"] = "mbo"
-    stype_in: Literal["raw_symbol", "continuous", "parent"] = Field("raw_symbol", description="What the markets' symbols are")
+    stype_in: Literal["raw_symbol", "continuous"] = Field("raw_symbol", description="What the markets' symbols are")
     budget_per_session: Decimal = Field(ge=0, description="US dollars that one market's session may cost; above it nothing is asked for")
     allow_degraded: bool = Field(False, description="Take days that the vendor marks as degraded")
     gateway: str | None = Field(None, description="Address of another gateway; None: the vendor's")

@@ -56,7 +56,9 @@ def demo(desk: DeskOption = DEFAULT_DESK, as_json: JsonOption = False) -> None:
 
 @app.command(name="try")
 def try_(
-    file: Annotated[Path, typer.Argument(help="A DBN file, plain or zstd, of schema mbo, mbp-10 or mbp-1; one instrument.")],
+    file: Annotated[Path, typer.Argument(help="A DBN file, plain or zstd, of schema mbo, mbp-10 or mbp-1.")],
+    symbol: Annotated[str | None, typer.Option(help="Which of the file's instruments, where it holds several.")] = None,
+    publisher: Annotated[int | None, typer.Option(min=1, help="Whose records, where the file holds several venues'.")] = None,
     definition: Annotated[Path | None, typer.Option(help="A DBN definition file: tick size and contract multiplier.")] = None,
     fee: Annotated[float, typer.Option(min=0, help="Fee a contract, in the unit of the P&L: ticks, or currency with --definition.")] = 0.0,
     out: Annotated[Path, typer.Option(help="Folder for the report page.")] = Path("var/try"),
@@ -73,7 +75,7 @@ def try_(
             from pipelines.try_file import try_file
 
             say(f"reading {file}, fitting on its first 60 % and trading the rest")
-            tried = try_file(file, definition, out, fee=Decimal(str(fee)))
+            tried = try_file(file, definition, out, symbol=symbol, publisher=publisher, fee=Decimal(str(fee)))
         if as_json:
             print_json({"page": tried.page, "damage": tried.damage, "warnings": tried.warnings, **tried.report.row(0, named=True)})
         else:

@@ -8,6 +8,7 @@ from typing import Final
 import dagster as dg
 
 from assets.books import asset as books
+from assets.books.opening import Opening
 from assets.curves import asset as curves
 from assets.desk import Desk, load_desk
 from assets.features import asset as features
@@ -35,7 +36,7 @@ def _definitions(desk: Desk) -> dg.Definitions:
     lineage: list[dg.AssetsDefinition] = []
     checks: list[dg.AssetChecksDefinition] = []
     for market in desk.all_markets:
-        lineage += [ticks.raw_ticks(desk, market), books.clean_books(desk, market)]
+        lineage += [ticks.raw_ticks(desk, market, Opening), books.clean_books(desk, market)]
         checks += [*ticks.checks(desk, market), *books.checks(desk, market)]
     lineage += [
         features.feature_table(desk),

@@ -6,6 +6,7 @@ chosen within the training part, each stretch of it predicted by curves that wer
 """
 
 import datetime as dt
+import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from decimal import Decimal
 from itertools import pairwise
 from pathlib import Path
 from typing import Final
+from urllib.parse import quote
 
 import numpy as np
 import polars as pl
@@ -32,7 +34,7 @@ from assets.fills.tape import make_tape
 from assets.fills.tune import policy_of, search
 from assets.hours import Window
 from assets.reports.session import SessionTables, write_try_page
-from assets.ticks.dbn import TicksError, read_metadata, stream_records, until_damage
+from assets.ticks.dbn import TicksError, stream_records, symbols_in, until_damage
 from assets.ticks.reference import read_definition
 from pipelines.room import free_memory
 
@@ -50,6 +52,10 @@ _NEEDED: Final = 10
 
 _FOLDS: Final = 4
 """Stretches of the training part that are held out in turn."""
+
+
+_LISTED: Final = 20
+"""Symbols of a file that are told, where one has to be chosen."""
 
 
 class TryError(UserError):
@@ -85,13 +91,24 @@ class Tried:
     """What else is to be known of its records, in a sentence each; the commonest reason of what was left out comes first."""
 
 
-def try_file(file: Path, definition: Path | None, out: Path, *, fee: Decimal = Decimal(0), trading: Trading | None = None) -> Tried:
+def try_file(
+    file: Path,
+    definition: Path | None,
+    out: Path,
+    *,
+    symbol: str | None = None,
+    publisher: int | None = None,
+    fee: Decimal = Decimal(0),
+    trading: Trading | None = None,
+) -> Tried:
     """Run all floors on one DBN file and write its page.
 
     Args:
-        file: DBN of schema mbo, mbp-10 or mbp-1, one instrument; of a damaged one, the records before the damage.
+        file: DBN of schema mbo, mbp-10 or mbp-1; of a damaged one, the records before the damage.
         definition: DBN of schema definition, for tick size and multiplier.
-        out: folder of the page.
+        out: folder of the page, which is named by the file, the folder that it lies in, and the symbol: no other file's has that name.
+        symbol: which of the file's instruments; None: the only one.
+        publisher: whose records, where the file holds several venues; None: the only one.
         fee: a contract, in the unit of the P&L.
         trading: delays and limits; the desk's defaults when None.
 
@@ -100,12 +117,14 @@ def try_file(file: Path, definition: Path | None, out: Path, *, fee: Decimal = D
     """
     trading = trading or Trading()
     damage: list[str] = []
-    raw = pl.concat(_fitting(file, until_damage(stream_records([file]), damage)))
+    symbol = symbol or only_symbol(file)
+    raw = pl.concat(_fitting(file, until_damage(stream_records([file], symbol=symbol, publisher=publisher), damage)))
     books = rebuild(raw)
+    page, name = out / page_name(file, symbol, publisher), symbol or _stem(file)
     if most := mostly_refused(books.quarantine, raw.height, int((raw["ts_recv"] <= 0).sum())):
         with _explained(file, most):
-            return _tried(file, definition, out, raw, books, damage, fee, trading)
-    return _tried(file, definition, out, raw, books, damage, fee, trading)
+            return _tried(file, name, definition, page, raw, books, damage, fee, trading)
+    return _tried(file, name, definition, page, raw, books, damage, fee, trading)
 
 
 @contextmanager
@@ -120,9 +139,17 @@ def _explained(file: Path, why: str) -> Iterator[None]:
 
 
 def _tried(
-    file: Path, definition: Path | None, out: Path, raw: pl.DataFrame, books: Books, damage: list[str], fee: Decimal, trading: Trading
+    file: Path,
+    symbol: str,
+    definition: Path | None,
+    page: Path,
+    raw: pl.DataFrame,
+    books: Books,
+    damage: list[str],
+    fee: Decimal,
+    trading: Trading,
 ) -> Tried:
-    instrument = _instrument(file, definition, books.books, fee)
+    instrument = _instrument(symbol, definition, books.books, fee)
     market, chosen = instrument.market, indicators([])
     opens = _opening(books)
     features = build(books.books, books.trades, {}, tick=market.tick, leader_ticks={}, horizon_ns=HORIZON_NS, open_ns=opens)
@@ -146,7 +173,6 @@ def _tried(
     window = Window(middle, last)
     signal = moves["ts_event"].to_numpy(), moves["prediction"].to_numpy()
     traded = simulate(records, *signal, market=market, trading=trading, policy=policy_of(policy), window=window)
-    page = out / f"{file.name.split('.')[0]}.html"
     report = write_try_page(page, _tables(file, day, instrument, traded, moves, test, model))
     quality = ticked(books.quality, raw, books.trades, market.tick)
     return Tried(report, quality, instrument, labelled, test.height, policy, page, damage[0] if damage else None, _warnings(books, quality))
@@ -188,9 +214,32 @@ def split(features: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     return features.filter(pl.col("ts_event") < cut), features.filter(pl.col("ts_event") >= cut + HORIZON_NS)
 
 
-def _instrument(file: Path, definition: Path | None, books: pl.DataFrame, fee: Decimal) -> Instrument:
-    symbols = list(read_metadata(file).mappings)
-    symbol = symbols[0] if len(symbols) == 1 else file.name.split(".")[0]
+def page_name(file: Path, symbol: str | None, publisher: int | None = None) -> str:
+    """The name of a file's page: another for each file, whatever its folder, and for each symbol and venue in it."""
+    folder = hashlib.sha256(str(file.resolve().parent).encode()).hexdigest()[:6]
+    parts = [file.name, quote(symbol, safe="") if symbol else None, str(publisher) if publisher is not None else None, folder]
+    return ".".join(part for part in parts if part) + ".html"
+
+
+def only_symbol(file: Path) -> str | None:
+    """The symbol of the one instrument that a file holds records of; None where its header names none.
+
+    Raises:
+        TryError: it holds several; they are listed.
+        UserError: the file cannot be read.
+    """
+    held = symbols_in(file)
+    if len(held) > 1:
+        listed = ", ".join(held[:_LISTED]) + (f" and {len(held) - _LISTED:,} more" if len(held) > _LISTED else "")
+        raise TryError(f"{file} holds {len(held):,} instruments: choose one with --symbol, of {listed}")
+    return held[0] if held else None
+
+
+def _stem(file: Path) -> str:
+    return file.name.removesuffix(".zst").removesuffix(".dbn")
+
+
+def _instrument(symbol: str, definition: Path | None, books: pl.DataFrame, fee: Decimal) -> Instrument:
     known = read_definition(definition, symbol) if definition else None
     stated = known.tick if known else None
     tick = stated or infer_tick(books)

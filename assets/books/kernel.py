@@ -119,7 +119,8 @@ def fill(book: Book, order_id: np.uint64, size: Int) -> Int:
 def apply(book: Book, action: Int, side: Int, price: Int, size: Int, order_id: np.uint64, flags: Int) -> Int:
     """Apply one record, its fields as in `raw_ticks`; returns KEPT, EXCESSIVE_CANCEL or why the book was left alone.
 
-    The first add of a snapshot clears the book, so a second snapshot replaces the first. A trade or
+    The first add of a snapshot clears the book, so a second snapshot replaces the first; one whose first record is marked
+    F_MAYBE_BAD_BOOK is not all that stands. A trade or
     fill changes no queue, but a fill must name an order that stands or the one that took last.
     """
     book_side = BID if side == codes.SIDE_BID else (ASK if side == codes.SIDE_ASK else -1)
@@ -143,6 +144,8 @@ def apply(book: Book, action: Int, side: Int, price: Int, size: Int, order_id: n
     elif action == codes.FILL:
         code = fill(book, order_id, size)
     if code == KEPT or code >= codes.FIRST_APPLIED:
+        if flags & codes.F_MAYBE_BAD_BOOK and (action == codes.CLEAR or (flags & codes.F_SNAPSHOT and not state[IN_SNAPSHOT])):
+            state[WHOLE] = 0
         state[IN_SNAPSHOT] = flags & codes.F_SNAPSHOT and not flags & codes.F_LAST
         state[EVENT] += flags & codes.F_LAST != 0
     return code

@@ -9,7 +9,7 @@ from typing import Any
 
 import polars as pl
 
-from assets.books.codes import F_BAD_TS_RECV, F_LAST, F_SNAPSHOT, MAX_LEVEL, MAX_SIZE, UNDEF_PRICE
+from assets.books.codes import F_BAD_TS_RECV, F_LAST, F_MAYBE_BAD_BOOK, F_SNAPSHOT, MAX_LEVEL, MAX_SIZE, UNDEF_PRICE
 from assets.books.events import CLOCK_TOLERANCE_NS
 from assets.books.schema import LEVELS
 
@@ -81,6 +81,7 @@ def reference(raw: pl.DataFrame, *, open_ns: int | None = None, close_ns: int | 
                 filled[order_id] = filled.get(order_id, 0) + record["size"]
             reason = "unknown_order" if unknown else _apply(book, filled, action, record)
         if reason in {"", "excessive_cancel"}:
+            whole = whole and not (record["flags"] & F_MAYBE_BAD_BOOK and (action == "R" or (snapshot and not in_snapshot)))
             if last:
                 filled.clear()
             in_snapshot = bool(snapshot and not last)

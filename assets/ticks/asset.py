@@ -2,23 +2,28 @@
 
 import datetime as dt
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import polars as pl
 
-from assets.desk import Desk
+from assets.desk import Desk, Market
+from assets.hours import Window
 from assets.lake import Lake
 from assets.shell import Shell, contract_check, result, rule_check, told
-from assets.ticks.dbn import stream_records, until_damage
+from assets.ticks.dbn import Opening, stream_records, until_damage
 from assets.ticks.schema import MBO_COLUMNS, RawTicks, Recording, TradingHalts
 from assets.ticks.source import DbnFolder, open_source
 
 
-def raw_ticks(desk: Desk, market: str) -> dg.AssetsDefinition:
-    """A session's records exactly as they arrived, typed; the vendor's files stay beside them."""
+def raw_ticks(desk: Desk, market: str, opening: Callable[[], Opening] | None = None) -> dg.AssetsDefinition:
+    """A session's records exactly as they arrived, typed; the vendor's files stay beside them.
+
+    `opening` makes what follows a book by order up to the session's begin, so that its snapshot can go before the records
+    (`books.opening`; what a record means is decided there). Without it such a session begins with what its own records bring.
+    """
     shell = Shell(desk, "raw_ticks", market)
     desk, calendar, lake = shell.desk, shell.calendar, shell.lake
 
@@ -29,18 +34,19 @@ def raw_ticks(desk: Desk, market: str) -> dg.AssetsDefinition:
     def asset(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         session = dt.date.fromisoformat(context.partition_key)
         with told():
-            window = calendar.window(market, session)
+            span = calendar.span(market, session)
             source = open_source(desk)
             paths, halted = source.fetch(market, session), source.halts(market, session)
             for fault in source.faults.values() if isinstance(source, DbnFolder) else ():
                 context.log.warning("%s; it was passed over", fault)
             frames: Iterable[pl.DataFrame] = [pl.DataFrame(schema=MBO_COLUMNS)]
             damage: list[str] = []
-            if window and paths:
-                frames = until_damage(stream_records(paths, symbol=desk.markets[market].symbol, end_ns=window.close_ns), damage)
+            if span and paths:
+                frames = until_damage(_records(paths, desk.markets[market], span, opening), damage)
             written = lake.write_parts("raw_ticks", frames, RawTicks, market=market, session=session)
+            damage += source.lacks(market, session)
             for sentence in damage:
-                context.log.warning("%s; the %d records before it are kept, the session is marked incomplete", sentence, written.rows)
+                context.log.warning("%s; %d records are kept, the session is marked incomplete", sentence, written.rows)
             halts = pl.DataFrame(halted, schema=TradingHalts.empty().schema, orient="row")
             lake.write("trading_halts", halts, TradingHalts, market=market, session=session)
             row = _recording(paths, written.rows, damage)
@@ -55,10 +61,21 @@ def raw_ticks(desk: Desk, market: str) -> dg.AssetsDefinition:
             vendor_bytes=row["bytes"][0],
             vendor_sha256=dg.MetadataValue.json(vendor),
             provenance=desk.provenance,
-            incomplete=damage[0] if damage else None,
+            incomplete="; ".join(damage) or None,
         )
 
     return asset
+
+
+def _records(paths: list[Path], market: Market, span: Window, opening: Callable[[], Opening] | None) -> Iterator[pl.DataFrame]:
+    return stream_records(
+        paths,
+        symbol=market.symbol,
+        publisher=market.publisher,
+        begin_ns=span.open_ns,
+        end_ns=span.close_ns,
+        opening=opening() if opening else None,
+    )
 
 
 def _recording(paths: list[Path], records: int, damage: list[str]) -> pl.DataFrame:
@@ -67,7 +84,7 @@ def _recording(paths: list[Path], records: int, damage: list[str]) -> pl.DataFra
         "bytes": sum(path.stat().st_size for path in paths),
         "records": records,
         "complete": not damage,
-        "damage": damage[0] if damage else None,
+        "damage": "; ".join(damage) or None,
     }
     return pl.DataFrame([row], schema=Recording.empty().schema)
 

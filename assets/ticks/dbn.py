@@ -6,10 +6,11 @@ one sentence. What does not: which file holds a session (source.py) and what its
 
 import datetime as dt
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from itertools import count
 from pathlib import Path
-from typing import IO, Final, NamedTuple
+from typing import IO, Any, Final, NamedTuple, Protocol
 
 import databento_dbn as dbn
 import numpy as np
@@ -17,6 +18,7 @@ import polars as pl
 import zstandard
 
 from assets.desk import NS, UserError
+from assets.ticks.merge import CLEAR, F_SNAPSHOT, Range, merged, moments
 from assets.ticks.schema import MBO_COLUMNS
 
 UNDEFINED: Final = 2**63 - 1
@@ -70,6 +72,10 @@ class _Interval(NamedTuple):
     symbol: str
 
 
+def _interval(period: "Period") -> _Interval:
+    return _Interval(period[0], period[1], str(period[2]))
+
+
 class _Mapping(NamedTuple):
     """What databento_dbn's protocols SymbolMapping and MappingInterval ask for; it brings no class of its own."""
 
@@ -106,10 +112,17 @@ def write_mbo(path: Path, records: np.ndarray, *, dataset: str, symbol: str, ins
         temporary.unlink(missing_ok=True)
 
 
-def header_of(*, dataset: str, schema: str, instruments: Mapping[str, Sequence[int]], start_ns: int, end_ns: int) -> bytes:
-    """A DBN header: what its records are, from when to when, and which instruments each symbol means on each UTC date of the range."""
+Period = tuple[dt.date, dt.date, int]
+"""UTC dates, the end exclusive, on which a symbol means an instrument."""
+
+
+def header_of(*, dataset: str, schema: str, instruments: Mapping[str, Sequence[int | Period]], start_ns: int, end_ns: int) -> bytes:
+    """A DBN header: what its records are, from when to when, and which instruments each symbol means, on which dates or on all."""
     first, last = _date(start_ns), _date(end_ns - 1) + dt.timedelta(days=1)
-    mappings = [_Mapping(symbol, [_Interval(first, last, str(number)) for number in ids]) for symbol, ids in instruments.items()]
+    mappings = [
+        _Mapping(symbol, [_interval(of if isinstance(of, tuple) else (first, last, of)) for of in meant])
+        for symbol, meant in instruments.items()
+    ]
     metadata = dbn.Metadata(
         dataset=dataset,
         schema=dbn.Schema.from_str(schema),
@@ -132,46 +145,104 @@ def read_metadata(path: Path) -> dbn.Metadata:
     return _open(path)[0]
 
 
-def read_records(paths: Sequence[Path], *, symbol: str | None = None, end_ns: int | None = None) -> pl.DataFrame:
+class Opening(Protocol):
+    """What stands in an order book, known from the records before a session."""
+
+    def take(self, records: np.ndarray) -> None:
+        """Records of the MBO layout, in the order of capture."""
+        ...
+
+    def snapshot(self, at_ns: int) -> np.ndarray:
+        """The orders that stand, as a vendor's snapshot captured at this time; empty where nothing is known."""
+        ...
+
+
+def read_records(paths: Sequence[Path], **how: Any) -> pl.DataFrame:
     """All records that `stream_records` brings, in one frame; its arguments and errors."""
-    return pl.concat(stream_records(paths, symbol=symbol, end_ns=end_ns))
+    return pl.concat(stream_records(paths, **how))
 
 
-def stream_records(paths: Sequence[Path], *, symbol: str | None = None, end_ns: int | None = None) -> Iterator[pl.DataFrame]:
-    """All records of one instrument in the files, in the order of the files' ranges and of the records within, some megabytes at a time.
+def stream_records(
+    paths: Sequence[Path],
+    *,
+    symbol: str | None = None,
+    publisher: int | None = None,
+    begin_ns: int | None = None,
+    end_ns: int | None = None,
+    opening: Opening | None = None,
+) -> Iterator[pl.DataFrame]:
+    """The records of one instrument at a time and of one venue in the files, in the order of capture, each once, some megabytes at a time.
+
+    Files may overlap or be there twice (`merge.merged`). Reading stops at the end.
 
     Args:
         paths: DBN files of one schema: mbo, mbp-1, mbp-10, tbbo or trades.
         symbol: as the files' own mappings have it, resolved by date, so that a continuous symbol may change instruments;
             None takes every record, and then the files must hold one instrument only.
+        publisher: the venue whose records are taken; None: the only one there is.
+        begin_ns: records captured before this are left out, and shown to `opening`.
         end_ns: records captured at or after this are left out.
+        opening: of schema mbo: the book at the begin, whose snapshot goes before the first record, unless that begins one.
 
     Yields:
         One row a record: the columns of `RawTicks`, and for the other schemas their levels in place of order and channel.
 
     Raises:
         DamageError: once the records before a damaged byte have been yielded; what comes after it would be applied to a wrong book.
-        TicksError: a file is missing, empty, of another schema, or without records of the instrument.
+        TicksError: a file is missing, empty, of another schema or dataset, without records of the instrument, or of several
+            instruments at once or several venues.
     """
-    opened = sorted(((path, *_open(path)) for path in paths), key=lambda file: file[1].start)
-    schemas = {str(metadata.schema) for _, metadata, _ in opened}
-    if len(schemas) > 1:
-        raise TicksError(f"{_names(paths)} mix the schemas {', '.join(sorted(schemas))}: give files of one schema")
-    seen: set[int] = set()
+    files = sorted((_File(path, *_open(path)) for path in paths), key=lambda file: (file.metadata.start, str(file.path)))
+    _alike(files)
+    own = _one_at_a_time(files, symbol, publisher, end_ns)
     any_yet = False
-    for path, metadata, blocks in opened:
-        instruments = _instruments(path, metadata, symbol)
-        for part in _parts(path, metadata, blocks):
-            wanted = _wanted(part, instruments, end_ns)
-            if symbol is None:
-                seen.update(np.unique(wanted["instrument_id"]).tolist())
-            any_yet |= wanted.size > 0
-            yield to_frame(wanted)
+    for part in _cut(own, begin_ns, end_ns, opening):
+        if part.size:
+            any_yet = True
+            yield to_frame(part)
     if not any_yet:
-        of_symbol = f" of {symbol}" if symbol else ""
-        raise TicksError(f"{_names(paths)} hold no records{of_symbol}: check the symbol and the dates that were asked for")
-    if len(seen) > 1:
-        raise TicksError(f"{_names(paths)} hold {len(seen)} instruments: name the symbol of one")
+        of = (f" of {symbol}" if symbol else "") + (f" from publisher {publisher}" if publisher is not None else "")
+        raise TicksError(f"{_names(paths)} hold no records{of}: check the symbol and the dates that were asked for")
+
+
+def symbols_in(path: Path) -> list[str]:
+    """The symbols of a file's header that it holds records of; where the header names one, it alone, unread.
+
+    Raises:
+        TicksError: the file cannot be read.
+    """
+    metadata, blocks = _open(path)
+    meant = {symbol: [part["symbol"] for part in periods if part["symbol"].isdigit()] for symbol, periods in metadata.mappings.items()}
+    named = [symbol for symbol, ids in meant.items() if ids]
+    if len(named) < 2:
+        return named
+    held: set[int] = set()
+    with suppress(DamageError):  # what comes before the damage is read later, and the damage told then
+        for part in _parts(path, metadata, blocks):
+            held.update(np.unique(part["instrument_id"]).tolist())
+    return [symbol for symbol in named if held.intersection(map(int, meant[symbol]))]
+
+
+def uncovered(paths: Sequence[Path], symbol: str, begin_ns: int, end_ns: int) -> str | None:
+    """What part of a stretch no file says to hold for a symbol, in a sentence; None where they say so of all of it.
+
+    Raises:
+        TicksError: a file cannot be read, or does not know the symbol.
+    """
+    covered: list[tuple[int, int]] = []
+    for path in paths:
+        metadata = read_metadata(path)
+        start, end = _range(metadata)
+        covered += [(max(start, int(each.since)), min(end, int(each.until))) for each in _instruments(path, metadata, symbol) or []]
+    at = begin_ns
+    for start, end in sorted(covered):
+        if start > at:
+            break
+        at = max(at, end)
+    if at >= end_ns:
+        return None
+    following = min((start for start, end in covered if start > at), default=end_ns)
+    return f"no file holds {symbol} from {_told(at)} to {_told(min(following, end_ns))}: add the file that does"
 
 
 def until_damage(frames: Iterator[pl.DataFrame], damage: list[str]) -> Iterator[pl.DataFrame]:
@@ -330,10 +401,27 @@ def _records(path: Path, dtype: np.dtype, blocks: Iterator[bytes]) -> Iterator[n
         raise DamageError(f"{path} is truncated: it ends {len(held)} bytes into record {done}, which has {dtype.itemsize}; fetch it again")
 
 
+class _File(NamedTuple):
+    path: Path
+    metadata: dbn.Metadata
+    blocks: Iterator[bytes]
+
+
 class _Instrument(NamedTuple):
     id: int
     since: np.uint64
     until: np.uint64
+
+
+def _alike(files: Sequence[_File]) -> None:
+    """Refuse files that are not of one schema and one dataset."""
+    names = _names([file.path for file in files])
+    schemas = {str(file.metadata.schema) for file in files}
+    if len(schemas) > 1:
+        raise TicksError(f"{names} mix the schemas {', '.join(sorted(schemas))}: give files of one schema")
+    datasets = {file.metadata.dataset for file in files}
+    if len(datasets) > 1:
+        raise TicksError(f"{names} mix the datasets {', '.join(sorted(datasets))}: name one with source.dataset in the desk file")
 
 
 def _instruments(path: Path, metadata: dbn.Metadata, symbol: str | None) -> list[_Instrument] | None:
@@ -341,25 +429,133 @@ def _instruments(path: Path, metadata: dbn.Metadata, symbol: str | None) -> list
     if symbol is None:
         return None
     mappings = metadata.mappings
+    if symbol.isdigit() and not mappings:  # a header without names leaves the instruments' numbers
+        return [_Instrument(int(symbol), np.uint64(0), np.uint64(dbn.UNDEF_TIMESTAMP))]
     if symbol not in mappings:
-        held = ", ".join(mappings) or "no symbol mappings"
-        raise TicksError(f"{path} holds {held}, not {symbol}: check the market's symbol in the desk file")
+        missing = "the vendor did not find it" if symbol in metadata.not_found else "check the market's symbol in the desk file"
+        raise TicksError(f"{path} holds {', '.join(sorted(mappings)) or 'no symbol mappings'}, not {symbol}: {missing}")
     intervals = [part for part in mappings[symbol] if part["symbol"].isdigit()]
     if not intervals:
         raise TicksError(f"{path} maps {symbol} to no instrument id: ask the vendor for stype_out instrument_id")
     return [_Instrument(int(part["symbol"]), _midnight(part["start_date"]), _midnight(part["end_date"])) for part in intervals]
 
 
-def _wanted(part: np.ndarray, instruments: list[_Instrument] | None, end_ns: int | None) -> np.ndarray:
-    """The records of these instruments, each on its own dates, captured before the end."""
-    captured = part["ts_recv"]
-    keep = np.ones(part.size, np.bool_) if end_ns is None else captured < np.uint64(end_ns)
-    if instruments is not None:
-        of_symbol = np.zeros(part.size, np.bool_)
-        for instrument in instruments:
-            of_symbol |= (part["instrument_id"] == instrument.id) & (captured >= instrument.since) & (captured < instrument.until)
-        keep &= of_symbol
+def _joined(files: Sequence[_File], symbol: str | None) -> Iterator[np.ndarray]:
+    """The records of a symbol, file after file, each once where files overlap."""
+    group: list[_File] = []
+    for file in [*files, None]:
+        if group and (file is None or file.metadata.start >= max(_range(each.metadata).end for each in group)):
+            parts = [_own_parts(each, symbol, alone=len(group) == 1) for each in group]
+            yield from merged(parts, [_range(each.metadata) for each in group])
+            group = []
+        if file is not None:
+            group.append(file)
+
+
+def _own_parts(file: _File, symbol: str | None, *, alone: bool) -> Iterator[np.ndarray]:
+    instruments = _instruments(file.path, file.metadata, symbol)
+    for part in _parts(file.path, file.metadata, file.blocks):
+        wanted = _wanted(part, instruments)
+        if file.metadata.ts_out and not alone:  # when the gateway sent it is not the record's, and no other copy has it
+            layout = layout_of(str(file.metadata.schema))
+            wanted = np.rec.fromarrays([wanted[name] for name in layout.names or ()], dtype=layout).view(np.ndarray)
+        yield wanted
+
+
+def _wanted(part: np.ndarray, instruments: list[_Instrument] | None) -> np.ndarray:
+    """The records of these instruments, each on its own dates."""
+    if instruments is None:
+        return part
+    times = moments(part)
+    keep = np.zeros(part.size, np.bool_)
+    for instrument in instruments:
+        keep |= (part["instrument_id"] == instrument.id) & (times >= instrument.since) & (times < instrument.until)
     return part if keep.all() else part[keep]
+
+
+def _one_at_a_time(files: Sequence[_File], symbol: str | None, publisher: int | None, end_ns: int | None) -> Iterator[np.ndarray]:
+    """The records of the files, refused where they are of two venues, or of two instruments that do not follow one another."""
+    periods = sorted({each for file in files for each in _instruments(file.path, file.metadata, symbol) or []}, key=lambda each: each[1:])
+    parts, now, latest = _joined(files, symbol), None, 0
+    for part in parts:
+        mine = part if publisher is None else part[part["publisher_id"] == publisher]
+        venues, ids = mine["publisher_id"], mine["instrument_id"]
+        first = (now is None or (int(venues[0]), int(ids[0])) != now) if mine.size else False
+        turns = np.flatnonzero((venues[1:] != venues[:-1]) | (ids[1:] != ids[:-1])) + 1
+        for i in [*([0] if first else []), *turns.tolist()]:
+            before, now = now, (int(venues[i]), int(ids[i]))
+            at = [k for k, each in enumerate(periods) if each.id == now[1] and each.since <= moments(mine[i : i + 1])[0] < each.until]
+            latest = min((k for k in at if k >= latest), default=-1)
+            if before is not None and (before[0] != now[0] or latest < 0):
+                _refuse(files, symbol, [mine, *parts], end_ns)
+        yield mine
+
+
+def _refuse(files: Sequence[_File], symbol: str | None, parts: Iterable[np.ndarray], end_ns: int | None) -> None:
+    """Say which venues and instruments the records are of, as far as they are wanted."""
+    found: set[tuple[int, int]] = set()
+    for part in parts:
+        if end_ns is not None and part.size and (moments(part) >= np.uint64(end_ns)).all():
+            break
+        pairs = np.unique(part["publisher_id"].astype(np.uint64) << np.uint64(32) | part["instrument_id"])
+        found.update((int(pair) >> 32, int(pair) & 0xFFFFFFFF) for pair in pairs)
+    paths, ids = _names([file.path for file in files]), sorted({pair[1] for pair in found})
+    venues = sorted({pair[0] for pair in found})
+    if len(venues) > 1 and (symbol is not None or len(ids) == 1):
+        raise TicksError(
+            f"{paths} hold records of {len(venues)} publishers with a book each, {', '.join(publisher_name(each) for each in venues)}: "
+            f"choose one, as publisher = {venues[0]} in the market's section of the desk file or as --publisher {venues[0]} of tickline try"
+        )
+    if symbol is not None:
+        raise TicksError(f"{paths} map {symbol} to {len(ids)} instruments at once: name one contract, raw or continuous, in its place")
+    mapped = [(name, part["symbol"]) for file in files for name, periods in file.metadata.mappings.items() for part in periods]
+    names = {int(number): name for name, number in mapped if number.isdigit()}
+    told = ", ".join(names.get(each, str(each)) for each in ids)
+    raise TicksError(f"{paths} hold {len(ids)} instruments: name the symbol of one of {told}, with --symbol of tickline try")
+
+
+def publisher_name(publisher: int) -> str:
+    """A publisher's number with the vendor's name for it, where there is one."""
+    from databento.common.publishers import Publisher  # late: it imports pandas
+
+    try:
+        return f"{publisher} ({Publisher.from_int(publisher)})"
+    except ValueError:
+        return str(publisher)
+
+
+def _cut(parts: Iterator[np.ndarray], begin_ns: int | None, end_ns: int | None, opening: Opening | None) -> Iterator[np.ndarray]:
+    """The records of a stretch; what stands at its begin goes before them."""
+    before = begin_ns is not None
+    for part in parts:
+        times = moments(part)
+        if end_ns is not None and part.size and times.min() >= np.uint64(end_ns):
+            return
+        keep = np.ones(part.size, np.bool_) if end_ns is None else times < np.uint64(end_ns)
+        if begin_ns is not None:
+            early = times < np.uint64(begin_ns)
+            keep &= ~early
+            if before and opening is not None and "order_id" in (part.dtype.names or ()):
+                opening.take(part[early])
+                if keep.any():
+                    yield _opened(opening.snapshot(begin_ns), part[keep][0])
+            before &= not keep.any()
+        yield part if keep.all() else part[keep]
+
+
+def _opened(snapshot: np.ndarray, first: np.void) -> np.ndarray:
+    """A snapshot, where the first record does not bring its own and is of the same book."""
+    anew = first["flags"] & F_SNAPSHOT or first["action"] == CLEAR
+    same = snapshot.size and all(snapshot[0][name] == first[name] for name in ("publisher_id", "instrument_id"))
+    return snapshot if same and not anew else snapshot[:0]
+
+
+def _range(metadata: dbn.Metadata) -> Range:
+    return Range(metadata.start, metadata.end or dbn.UNDEF_TIMESTAMP)
+
+
+def _told(ns: int) -> str:
+    return f"{dt.datetime.fromtimestamp(ns // NS, dt.UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
 def _names(paths: Sequence[Path]) -> str:

@@ -25,6 +25,7 @@ import zstandard
 
 from assets.calendar import Calendar
 from assets.desk import KEY_VARIABLE, NS, DatabentoSource, Desk, masked
+from assets.ticks.condition import days_of, refuse
 from assets.ticks.dbn import TicksError, _open, _parts, read_metadata
 
 _DAY_NS: Final = 86_400 * NS
@@ -100,6 +101,10 @@ class HistoricalApi:
         path = self.path(market, session)
         return [path] if path.exists() else None
 
+    def lacks(self, market: str, session: dt.date) -> list[str]:
+        """See `Source`: what was asked for is all there, or `fetch` fails."""
+        return []
+
     def fetch(self, market: str, session: dt.date) -> list[Path]:
         """See `Source`; further errors: no key, above the budget, a day the vendor has not or not whole, a request refused."""
         if market not in self._desk.all_markets:
@@ -135,14 +140,9 @@ class HistoricalApi:
             conditions = {str(day["date"]): str(day["condition"]) for day in days}
         except (KeyError, TypeError):
             raise TicksError(f"{request.about}: the API's answer about the day's condition is none: {quoted(days)}; {_ELSE}") from None
-        for day in (first, last):
+        for day in days_of(request.start, request.end):
             condition = conditions.get(day.isoformat(), "missing")
-            if condition == "degraded" and not self._source.allow_degraded:
-                raise TicksError(
-                    f"{request.about}: {request.dataset} is degraded on {day}; set source.allow_degraded = true to take it as it is"
-                )
-            if condition not in {"available", "degraded"}:
-                raise TicksError(f"{request.about}: {request.dataset} is {quoted(condition)} on {day}; ask again when the vendor has it")
+            refuse(request.about, request.dataset, day, quoted(condition), allow_degraded=self._source.allow_degraded)
 
     def _check_cost(self, client: Any, request: _Request) -> None:
         answer = self._ask(request, lambda: client.metadata.get_cost(**request.parameters()))

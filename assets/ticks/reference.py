@@ -151,7 +151,7 @@ def read_halts(path: Path, symbol: str) -> list[tuple[int, int]]:
     layout = np.dtype([(name, kind.replace("S1", "u1")) for name, kind in dbn.StatusMsg._dtypes])
     instruments, halts, since = _instruments(path, metadata, symbol), list[tuple[int, int]](), None
     for part in _records(path, layout, blocks):
-        for message in _wanted(part, instruments, None):
+        for message in _wanted(part, instruments):
             trades = {ord("Y"): True, ord("N"): False}.get(message["is_trading"], _TRADES.get(message["action"]))
             at = int(message["ts_event"])
             if trades is False and since is None:

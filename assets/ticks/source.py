@@ -15,7 +15,8 @@ from assets.desk import NS, PRICE_UNIT, DatabentoSource, DbnFolderSource, Desk, 
 from assets.hours import Window
 from assets.provenance import remembered_sha
 from assets.ticks import exchange
-from assets.ticks.dbn import SCHEMAS, TicksError, read_metadata, write_mbo
+from assets.ticks.condition import CONDITION_FILE, hold
+from assets.ticks.dbn import SCHEMAS, TicksError, read_metadata, uncovered, write_mbo
 from assets.ticks.exchange import Course, Instrument, Simulated, courses, simulate
 from assets.ticks.historical import HistoricalApi
 from assets.ticks.reference import Definition, find_definition, read_halts
@@ -42,17 +43,29 @@ class Source(Protocol):
         """Every file that the session's records, halts and definitions come from; None where they are not there (any more)."""
         ...
 
+    def lacks(self, market: str, session: dt.date) -> list[str]:
+        """What part of the session's hours the files do not say to hold, in sentences; none on a holiday."""
+        ...
+
 
 def vendor_files(desk: Desk, market: str, session: dt.date) -> dict[str, str] | None:
     """What a session is made from outside the lake: fingerprints of the vendor's files by name; None where they are not there.
 
-    Nothing for the simulated exchange, whose records follow from the desk.
+    With them the moment since which their records are the session's, which the hours of the session before decide. Nothing for the
+    simulated exchange, whose records follow from the desk.
     """
     try:
         files = open_source(desk).files(market, session)
     except TicksError:  # a file that cannot be read is told of by the session that is made from it
         return None
-    return {path.name: remembered_sha(path, desk.home) for path in files} if files is not None else None
+    if files is None:
+        return None
+    told = dict[str, str]()
+    for path in files:
+        copies = sum(name.rsplit(" #")[0] == path.name for name in told)  # two downloads call their files alike
+        told[f"{path.name} #{copies + 1}" if copies else path.name] = remembered_sha(path, desk.home)
+    span = Calendar(desk).span(market, session)
+    return told | {"records since": str(span.open_ns)} if told and span else told
 
 
 def open_source(desk: Desk) -> Source:
@@ -107,6 +120,10 @@ class SimulatedExchange:
 
     def files(self, market: str, session: dt.date) -> list[Path] | None:
         """See `Source`: what it keeps are copies of what follows from the desk."""
+        return []
+
+    def lacks(self, market: str, session: dt.date) -> list[str]:
+        """See `Source`: a leader has what the traded market's hours bring."""
         return []
 
     def simulate(self, session: dt.date) -> dict[str, Simulated]:
@@ -184,14 +201,33 @@ class DbnFolder:
         folder, symbol = self._source.folder, self._desk.markets[market].symbol
         if not folder.is_dir():
             raise TicksError(f"no folder at {folder}: set source.folder in the desk file to the folder that holds the DBN files")
-        files = self._files(symbol, window)
-        self._hold_against_definitions(files.get("definition", []), market, session, window)
-        found = [path for schema in SCHEMAS for path in files.get(schema, [])]
-        if not found:
+        within = self._files(symbol, window)
+        self._hold_against_definitions(within.get("definition", []), market, session, window)
+        if not any(within.get(schema) for schema in SCHEMAS):
             remedy = "add it, or change the desk's dates or the market's symbol"
             passed = f"; passed over were: {'; '.join(self.faults.values())}" if self.faults else ""
             raise NoFileError(f"no DBN file in {folder} covers {market} ({symbol}) on {session}: {remedy}{passed}")
+        found = self._recorded(market, session)
+        hold(f"{market} on {session}", found, window, allow_degraded=self._source.allow_degraded)
         return found
+
+    def lacks(self, market: str, session: dt.date) -> list[str]:
+        """See `Source`."""
+        window = self._calendar.window(market, session)
+        if window is None:
+            return []
+        missing = uncovered(self._recorded(market, session), self._desk.markets[market].symbol, window.open_ns, window.close_ns)
+        return [missing] if missing else []
+
+    def _recorded(self, market: str, session: dt.date) -> list[Path]:
+        """The files that the session's records are in; of market by order those of the begin's whole UTC day, where a snapshot is."""
+        span = self._calendar.span(market, session)
+        if span is None:
+            return []
+        symbol = self._desk.markets[market].symbol
+        early = self._files(symbol, Window(span.open_ns - span.open_ns % _DAY_NS, span.close_ns))
+        own = self._files(symbol, span)
+        return [path for schema in SCHEMAS for path in (early if schema == "mbo" else own).get(schema, [])]
 
     def halts(self, market: str, session: dt.date) -> list[tuple[int, int]]:
         """See `Source`."""
@@ -204,8 +240,12 @@ class DbnFolder:
         window = self._calendar.window(market, session)
         if window is None:
             return []
-        files = self._files(self._desk.markets[market].symbol, window) if self._source.folder.is_dir() else {}
-        return [path for paths in files.values() for path in paths] if any(schema in files for schema in SCHEMAS) else None
+        within = self._files(self._desk.markets[market].symbol, window) if self._source.folder.is_dir() else {}
+        if not any(schema in within for schema in SCHEMAS):
+            return None
+        found = [*self._recorded(market, session), *(path for paths in within.values() for path in paths)]
+        conditions = [listed for path in found if (listed := path.with_name(CONDITION_FILE)).is_file()]
+        return list(dict.fromkeys([*found, *conditions]))
 
     def _hold_against_definitions(self, files: list[Path], market: str, session: dt.date, window: Window) -> None:
         configured = self._desk.markets[market]

@@ -108,7 +108,7 @@ def test_a_side_without_a_price_is_null_and_nothing_is_crossed(frame):
         ("futures_trades_2024-07-01T23-58_2024-07-02T00-02.dbn.zst", 0),
         ("equities/BAC/2013-10-07.mbp-1.dbn.zst", 1),
         ("dbn_formats/databento-python/GLBX.MDP3/test_data.mbp-10.dbn.zst", 10),
-        ("dbn_formats/databento-python/OPRA.PILLAR/test_data.tbbo.dbn.zst", 1),
+        ("dbn_formats/databento-python/EQUS.MINI/test_data.tbbo.dbn.zst", 1),
     ],
 )
 def test_real_records_with_levels_go_through(real, name, levels):

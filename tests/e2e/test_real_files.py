@@ -87,7 +87,8 @@ def test_each_file_of_the_vendors_own_tests_goes_through_or_is_refused_in_a_sent
     for path, sentence in refused.items():
         assert str(path) in sentence
         assert "\n" not in sentence
-        assert path.suffix == ".dbz" or not any(f".{schema}." in path.name for schema in SCHEMAS) or "frag" in path.name, path
+        venues = "OPRA" in str(path) and "publishers with a book each" in sentence
+        assert venues or path.suffix == ".dbz" or not any(f".{schema}." in path.name for schema in SCHEMAS) or "frag" in path.name, path
 
 
 def test_two_shares_from_files_are_a_desk_of_their_own(shared_data: Path, tmp_path: Path) -> None:

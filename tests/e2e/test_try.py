@@ -3,16 +3,18 @@
 import datetime as dt
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 from typer.testing import CliRunner
 
 from assets.calendar import Calendar
 from assets.desk import Desk, SimulatedSource, UserError, load_desk
-from assets.ticks.dbn import read_records, write_mbo
+from assets.ticks.dbn import header_of, read_records, write_mbo
+from assets.ticks.historical import _pieces
 from assets.ticks.source import SimulatedExchange
 from pipelines.cli import app
-from pipelines.try_file import HORIZON_NS, split, try_file
+from pipelines.try_file import HORIZON_NS, page_name, split, try_file
 
 DAY = dt.date(2026, 8, 24)
 ES = "esh4-glbx-mdp3-20231225.mbo.dbn.zst"
@@ -51,6 +53,34 @@ def test_a_file_that_does_not_fit_into_memory_is_refused_before_it_fills_it(
 def test_the_same_file_gives_the_same_page(file: Path, tmp_path: Path) -> None:
     pages = [try_file(file, None, tmp_path / name).page.read_bytes() for name in ("one", "two")]
     assert pages[0] == pages[1]
+
+
+def test_of_a_file_of_several_instruments_one_is_chosen_and_tried_as_if_alone(file: Path, tmp_path: Path) -> None:
+    alone = np.concatenate(list(_pieces(file)))
+    other = alone.copy()
+    other["instrument_id"], other["price"] = 9, other["price"] + 10**9
+    both = np.concatenate([alone, other])
+    both = both[np.argsort(both["ts_recv"], kind="stable")]
+    start, end = int(both["ts_recv"].min()), int(both["ts_recv"].max()) + 1
+    header = header_of(dataset="SIM", schema="mbo", instruments={"BRK.B": [2], "A B/C": [9]}, start_ns=start, end_ns=end)
+    path = tmp_path / "two.mbo.dbn"
+    path.write_bytes(header + both.tobytes())
+    told = CliRunner().invoke(app, ["try", str(path), "--out", str(tmp_path)])
+    assert told.exit_code == 1
+    assert "holds 2 instruments: choose one with --symbol, of A B/C, BRK.B" in told.stderr
+    chosen, single = try_file(path, None, tmp_path, symbol="BRK.B"), try_file(file, None, tmp_path)
+    assert chosen.instrument.market.symbol == "BRK.B"
+    assert chosen.report.drop("provenance").equals(single.report.drop("provenance"))
+    with pytest.raises(UserError, match=r"two\.mbo\.dbn holds A B/C, BRK\.B, not BRK"):
+        try_file(path, None, tmp_path, symbol="BRK")
+
+
+def test_two_files_or_symbols_or_venues_never_have_one_page(tmp_path: Path) -> None:
+    names = ["glbx-mdp3-20240108.mbp-1.ESH4.dbn.zst", "glbx-mdp3-20240108.mbp-1.NQH4.dbn.zst", "glbx-mdp3-20240108.mbp-1.ESH4.dbn"]
+    files = [tmp_path / folder / name for folder in ("a", "b") for name in names]
+    pages = [page_name(file, symbol, venue) for file in files for symbol in ("ESH4", "A/B", "A_B", "A", None) for venue in (None, 1, 39)]
+    assert len(set(pages)) == len(pages)
+    assert not any("/" in page for page in pages)
 
 
 def test_the_rows_to_trade_begin_more_than_a_horizon_after_the_rows_to_fit_on() -> None:
