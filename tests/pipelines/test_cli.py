@@ -147,7 +147,7 @@ def test_a_desk_of_one_session_has_all_its_pages_and_claims_nothing(reported: Pa
     assert "week of 21 September 2026" in page("--week", "2026-09-24", desk=reported)
     desk = page(desk=reported)
     assert "too few sessions" in desk
-    assert "<dt>True Sharpe above 0</dt><dd>–" in desk
+    assert "<dt>Record to convince</dt><dd>–" in desk
 
 
 def test_a_week_without_trades_says_that_nothing_was_filled(tmp_path: Path) -> None:

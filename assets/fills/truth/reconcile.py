@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 PATIENCE_NS: Final = NS
 """How long a replayed order may fill later than the log's."""
 
+_MOST_FILLS: Final = 1 << 22
+"""Of a session's replay: room that an order of very many contracts does not need."""
+
 LATENCIES: Final = (0.0, 5.0, 10.0, 20.0, 40.0, 80.0)
 """Milliseconds one way, among which the delay is calibrated."""
 
@@ -192,7 +195,7 @@ def _replay(
     if ((px < 0) | (px >= tape.width)).any():
         line = asked["line"].to_numpy()[(px < 0) | (px >= tape.width)][0]
         raise LogError(f"line {line}: the price is far from all that the session traded or quoted: is this the market's log?")
-    memory = Memory(n, fills=int(asked["quantity"].sum()) + 1)
+    memory = Memory(n, fills=min(int(asked["quantity"].sum()), _MOST_FILLS) + 1)
     wire, side, quantity = memory.requests, asked["side"].to_numpy(), asked["quantity"].to_numpy()
     immediate = (asked["time_in_force"] == "ioc").to_numpy()
     order, kind = requests["order"].to_numpy(), requests["kind"].to_numpy()
@@ -205,6 +208,8 @@ def _replay(
     room = memory.room(make_ladder(tape.width), rules, Policy().record, len(tape.rows))
     memory.ours["sent"] = n
     _run(tape.rows, room)
+    if memory.state["full"][0]:
+        raise LogError(f"the replay comes to more than {_MOST_FILLS:,} fills: give the log session by session")
     made, new = memory.filled, wire[wire["kind"] == NEW]
     refusals = pl.Series("refusal", np.array(REFUSALS)[new["refusal"][np.argsort(new["order"])]]).replace("", None)
     return pl.DataFrame(

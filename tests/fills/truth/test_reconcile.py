@@ -261,6 +261,13 @@ def test_a_file_that_is_not_there_is_told(tmp_path):
         read_log(tmp_path / "none.csv", MARKET)
 
 
+def test_an_order_of_very_many_contracts_takes_what_there_is_and_no_more_memory(traded):
+    one = traded.log.filter(pl.col("event") == "new").head(1).with_columns(quantity=pl.lit(2**31 - 1, pl.Int64))
+    rows, orders = reconcile(one, traded.tape, HOURS, MARKET, TRADING, [Setting(20.0, "exact", 1.0)])
+    assert rows["refused"].to_list() == [0]
+    assert orders["filled_replay"][0] < 100_000
+
+
 def test_an_order_of_another_session_and_too_many_at_once_are_refused(traded):
     later = traded.log.filter(pl.col("event") == "cancel").head(1)
     with pytest.raises(LogError, match="was not sent in this session"):
