@@ -9,6 +9,7 @@ from assets.desk import KEY_VARIABLE, DatabentoSource, DbnFolderSource, Desk, Si
 from assets.features.chosen import desk_series, indicator_sets
 from assets.fills.delays import delay_slots
 from assets.hours import OWN, calendar_of
+from assets.ticks.source import dbn_files
 
 _LEAST_TRAINING: Final = 2
 """Sessions of a training window that have trading: each is predicted by what the others teach when a policy is searched for."""
@@ -75,10 +76,11 @@ def source_told(desk: Desk) -> str:
             folder = desk.source.folder
             if not folder.is_dir():
                 raise RunError(f"no folder at {folder}: set source.folder in the desk file to the folder that holds the DBN files")
-            files = dbn_files(folder)
+            files, faults = dbn_files(folder)
             if not files:
                 raise RunError(f"no .dbn or .dbn.zst file in {folder}: put the vendor's files there")
-            return f"{len(files)} DBN files in {folder}, {sum(file.stat().st_size for file in files) / 1e9:.2f} GB"
+            passed = f"; passed over: {'; '.join(faults.values())}" if faults else ""
+            return f"{len(files)} DBN files in {folder}, {sum(state.st_size for state in files.values()) / 1e9:.2f} GB{passed}"
         case DatabentoSource():
             if not os.environ.get(KEY_VARIABLE):
                 raise RunError(f"the desk asks Databento, but {KEY_VARIABLE} is not set: export it, or change [source]")
@@ -97,8 +99,3 @@ def place_of(desk: Desk) -> Path:
     if not os.access(place, os.W_OK) or not place.is_dir():
         raise RunError(f"{place} cannot be written to: change home in the desk file")
     return place
-
-
-def dbn_files(folder: Path) -> list[Path]:
-    """The vendor's files in a folder and those below it."""
-    return [*folder.rglob("*.dbn"), *folder.rglob("*.dbn.zst")] if folder.is_dir() else []

@@ -19,8 +19,8 @@ from assets.desk import DbnFolderSource, Desk, SimulatedSource, UserError
 from assets.lake import Lake
 from assets.lineage import RECIPES
 from assets.provenance import Part, Provenance
-from assets.ticks.source import SimulatedExchange
-from pipelines.able import dbn_files, place_of, source_told
+from assets.ticks.source import SimulatedExchange, dbn_files
+from pipelines.able import place_of, source_told
 from pipelines.bars import doing
 from pipelines.instance import open_instance
 from pipelines.noted import warnings
@@ -252,7 +252,7 @@ def _records_a_session(desk: Desk) -> int | None:
         case SimulatedSource():
             return desk.source.events_per_session
         case DbnFolderSource():
-            sizes = [file.stat().st_size for file in dbn_files(desk.source.folder)]
+            sizes = [state.st_size for state in dbn_files(desk.source.folder)[0].values()]
             return int(statistics.median(sizes)) // _BYTES_A_RECORD if sizes else None
     return None
 

@@ -1,6 +1,7 @@
 """Where Dagster keeps its record: one instance a desk, in the desk's own home."""
 
 import os
+import shutil
 import socket
 import time
 from collections.abc import Iterator, Mapping
@@ -81,8 +82,9 @@ def open_instance(desk: Desk) -> Iterator[dg.DagsterInstance]:
     except DatabaseError as error:
         told = str(error.orig or error).splitlines()[0]
         if "full" in told or "readonly" in told or "unable to open" in told or "disk I/O" in told:
+            free = shutil.disk_usage(home).free / 1e6
             raise InstanceError(
-                f"Dagster's record of runs in {home} cannot be written ({told}): make room there, then run it again"
+                f"Dagster's record of runs in {home} cannot be written ({told}; {free:.0f} MB are free): make room there, then run it again"
             ) from None
         raise InstanceError(
             f"Dagster's record of runs in {home} is damaged ({told}): move that folder away and run it again; the lake stays as it is"

@@ -61,7 +61,8 @@ def killed_at_work(desk: Path, seconds: float, group: bool) -> bool:
     return in_time
 
 
-@pytest.mark.parametrize("group", [True, False] if FULL else [True])
+@full_scale
+@pytest.mark.parametrize("group", [True, False])
 def test_the_runs_of_a_demo_that_was_killed_are_closed(make_desk: Callable[..., Path], tmp_path: Path, group: bool) -> None:
     desk = make_desk(tmp_path)
     assert killed_at_work(desk, 0.0, group)

@@ -298,7 +298,9 @@ def test_of_each_instrument_the_first_record_after_each_break_is_marked(desk: De
         path = running.run()
     assert running.gaps == len(breaks)
     for symbol, number in BOTH.items():
-        marked = np.flatnonzero(read_records([path], symbol=symbol)["flags"].to_numpy() & 4)
+        recorded = read_records([path], symbol=symbol)
+        assert rebuild(recorded).quality["gaps"].item() == len(breaks)
+        marked = np.flatnonzero(recorded["flags"].to_numpy() & 4)
         lengths = np.cumsum([np.count_nonzero(part["instrument_id"] == number) for part in parts])[:-1]
         assert marked.tolist() == lengths.tolist()
 
