@@ -12,6 +12,9 @@ from functools import cache
 from typing import Any, Final, Literal, NamedTuple
 from zoneinfo import ZoneInfo
 
+import numpy as np
+import numpy.typing as npt
+
 from assets.desk import NS, Desk, DeskError, Span, offsets
 
 OWN: Final = ("weekdays", "24/7")
@@ -75,6 +78,39 @@ class Window:
     def __post_init__(self) -> None:
         if not self.continuous:
             object.__setattr__(self, "continuous", (Stretch(self.open_ns, self.close_ns),))
+
+    @property
+    def admitting(self) -> tuple[Stretch, ...]:
+        """The stretches in which the exchange takes orders: a book that crosses ends none of them."""
+        found: list[Stretch] = []
+        for stretch in self.continuous:
+            if found and found[-1].ends == stretch.begins == "crossed":
+                found[-1] = found[-1]._replace(end_ns=stretch.end_ns, ends=stretch.ends)
+            else:
+                found.append(stretch)
+        return tuple(found)
+
+    def within(self, ts: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+        """Whether the exchange takes orders at each of these times."""
+        begins, ends = (np.array([stretch[k] for stretch in self.admitting], np.int64) for k in (0, 1))
+        k = np.searchsorted(begins, ts, side="right") - 1
+        return (k >= 0) & (ts < ends[k])
+
+    def until(self, ts: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """The last moment that belongs to the stretch of each of these times: what comes later lies across its end.
+
+        The session's close belongs to it, a moment at which another instrument begins does not.
+        """
+        stretches = self.admitting
+        begins = np.array([stretch.begin_ns for stretch in stretches], np.int64)
+        last = np.array([stretch.end_ns - (stretch.ends == "roll") for stretch in stretches], np.int64)
+        return last[np.maximum(np.searchsorted(begins, ts, side="right") - 1, 0)]
+
+    @property
+    def scheduled_end(self) -> int:
+        """When the session's last stretch ends by schedule: a halt that nothing ends is not known before it comes."""
+        last = self.continuous[-1]
+        return last.end_ns if last.ends in SCHEDULED else self.close_ns
 
     @property
     def pauses(self) -> list[tuple[int, int]]:

@@ -9,7 +9,10 @@ What an order of ours gets:
 - an opposite order that comes to rest at its price or through it would have met it first: it gives its contracts;
 - what crosses on arrival takes the prices then standing, as many contracts as stand there; what we took is gone
   for us: where orders are known by their priority until those leave that we took it of, else until fewer stand there;
-- it never meets an order of ours: the exchange rejects the later one.
+- it never meets an order of ours: the exchange rejects the later one;
+- while the best prices touch or cross, nobody trades: what rests waits, a new order is rejected;
+- where continuous trading ends (a break, a halt, an auction, a roll) the exchange cancels what rests, and rejects new orders until it
+  begins again. What was sent before the end and comes after it is rejected, too: it was meant for what is over.
 
 The market does not react to us: the tape stays as it was. Our connection is one ordered stream each way, so a
 cancel never overtakes the order that it cancels.
@@ -29,15 +32,16 @@ from assets.fills.wire import (
     ALARM,
     CANCEL,
     CANCELLED,
-    CLOSED,
     DONE,
     ENDING,
     FRONT,
     IN_FLIGHT,
     LOSS,
     MESSAGE_RATE,
+    MOST_TURNS,
     NEVER,
     NEW,
+    NOT_TRADING,
     ORDER_TO_TRADE,
     OWN_ORDER,
     POSITION,
@@ -60,15 +64,40 @@ def advance(rows: np.ndarray, r: Int, until: Int, room: Room) -> Int:
     """Let the market and our requests happen up to and including `until`; return the next row."""
     n = len(rows)
     while True:
-        arrival = next_arrival(room)
-        limit = min(until, arrival)
+        arrival, turn = next_arrival(room), next_turn(room)
+        limit = min(until, arrival, turn - 1)
         while r < n and rows[r].ts <= limit:
             stand(rows[r], room.ladder)
             react(rows[r], room)
             r += 1
-        if arrival > until:
+        if min(arrival, turn) > until:
             return r
-        _arrive(rows, r, room)
+        if turn <= arrival:
+            _turn(turn, room)
+        else:
+            _arrive(rows, r, room)
+
+
+@part
+def next_turn(room: Room) -> Int:
+    """When continuous trading ends or begins next within the session."""
+    turn = room.state.turn
+    return room.rules.turns[turn] if turn < MOST_TURNS else NEVER
+
+
+@kernel
+def _turn(ts: Int, room: Room) -> None:
+    """Continuous trading ends, and what rests is cancelled; or it begins again."""
+    state, ours = room.state, room.trader.state
+    if state.turn % 2 == 0:
+        # Whatever was decided before is sent by now; a log that is replayed is there as a whole, what it sends later included.
+        expire(NEVER if ours.orders > 0 else ts, NOT_TRADING, room)
+        for side in range(2):
+            while state.count[side] > 0:
+                room.orders[state.resting[side, 0]].state = CANCELLED
+                _leave(side, 0, room)
+        state.turn_known, state.turn_orders = _back(ts, room), ours.orders
+    state.turn += 1
 
 
 @part
@@ -169,7 +198,9 @@ def _meet(row: Any, room: Room) -> None:
                 move(row, room.orders[state.resting[s, j]], 0, room.rules)
         state.newest = row.priority + 1
         return
-    if row.kind == ADDED:  # met by an order of ours on the other side
+    if row.crossed:
+        pass  # whoever comes to rest or trades here does so in an auction, of which we are no part
+    elif row.kind == ADDED:  # met by an order of ours on the other side
         given = _share(1 - side, px, np.int64(row.size), np.int64(LAST), row.ts, room)
         if given > 0:
             place = room.ladder[side, px]
@@ -323,6 +354,8 @@ def refused(k: Int, bid: Int, ask: Int, room: Room) -> Int:
     """
     state, rules, request = room.state, room.rules, room.requests[k]
     order = room.orders[request.order]
+    if state.turn % 2 == 1 or bid >= ask:
+        return NOT_TRADING
     held, exposed, side = order.side * state.position, order.left, BID if order.side > 0 else ASK
     for j in range(state.count[side]):
         exposed += room.orders[state.resting[side, j]].left
@@ -377,14 +410,14 @@ def withdraw(o: Int, room: Room) -> Int:
 
 
 @kernel
-def expire(room: Room) -> None:
-    """The session is over: what is still under way finds a closed exchange."""
+def expire(ts: Int, why: Int, room: Room) -> None:
+    """Trading ends at `ts`: what was sent before and is still under way comes too late, a new order is rejected."""
     state = room.state
-    for k in range(state.arrived, room.trader.state.sent):
-        request = room.requests[k]
+    while state.arrived < room.trader.state.sent and room.requests[state.arrived].ts_request < ts:
+        request = room.requests[state.arrived]
         receive(request, room)
         if request.kind == NEW:
-            room.orders[request.order].state, request.answer, request.refusal = REJECTED, REJECTED, CLOSED
+            room.orders[request.order].state, request.answer, request.refusal = REJECTED, REJECTED, why
         else:
             request.answer = withdraw(request.order, room)
-    state.arrived = room.trader.state.sent
+        state.arrived += 1

@@ -15,8 +15,10 @@ from assets.fills.wire import ALARM, CANCELLED, NEVER, REJECTED, RESTING, Room, 
 def next_news(room: Room) -> Int:
     """When the next fill or answer that has not been heard comes back."""
     state, ours = room.state, room.trader.state
-    fill = room.fills[ours.fills_heard].ts_known if ours.fills_heard < state.fills else NEVER
-    return min(fill, room.requests[ours.heard].ts_response) if ours.heard < state.arrived else fill
+    news = room.fills[ours.fills_heard].ts_known if ours.fills_heard < state.fills else NEVER
+    if ours.turns_heard < state.turn:
+        news = min(news, state.turn_known)
+    return min(news, room.requests[ours.heard].ts_response) if ours.heard < state.arrived else news
 
 
 @part
@@ -50,6 +52,13 @@ def listen(now: Int, room: Room) -> None:
             if minds_queues(room.policy):
                 ours.settled[side] = 0
         ours.heard += 1
+    if ours.turns_heard < state.turn and state.turn_known <= now:
+        for j in range(ours.lives):
+            o = ours.live[j]
+            if o < state.turn_orders and room.orders[o].state == CANCELLED:
+                orders[o].known, gone = 0, True  # the exchange has cancelled what rested
+        ours.settled[:] = 0
+        ours.turns_heard = state.turn
     if gone:
         _forget(room)
 

@@ -28,6 +28,7 @@ from assets.fills.trader import decide
 from assets.fills.wire import (
     CANCEL,
     CANCELLED,
+    CLOSED,
     DONE,
     NEVER,
     OWN_ORDER,
@@ -187,7 +188,7 @@ def trade(venue: Venue, sight: Sight, feed: Feed, room: Room) -> tuple[int, int]
                 sight.values[i] = sight.shown[sight.columns[i], 0]
                 prediction += move_of(sight.bits[i], sight.cells[i], sight.uppers[i], sight.value[i])
             _decide(venue, marks, ts, max(fed, delayed(ts, room.rules.feed_delay)), np.float64(np.float32(prediction)), room)
-    expire(room)
+    expire(NEVER, CLOSED, room)
     return FINISHED, marks
 
 

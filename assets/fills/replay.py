@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cached_property
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +18,7 @@ from assets.books.codes import ASK, BID, Int
 from assets.desk import ALL, NS, PRICE_UNIT, Market, Trading
 from assets.fills.delays import delay_slots
 from assets.fills.errors import FillsError
-from assets.fills.exchange import advance, expire, next_arrival, react, stand
+from assets.fills.exchange import advance, expire, next_arrival, next_turn, react, stand
 from assets.fills.heard import listen, next_news, nothing_out
 from assets.fills.places import exposed, reach
 from assets.fills.policy import Policy
@@ -28,10 +28,8 @@ from assets.fills.settled import idle, idles, minds_queues, settled, stands, wat
 from assets.fills.stretches import STRETCH, Stretches, jump, over, passes, tell
 from assets.fills.tape import Tape, double_mids, last_double_mid
 from assets.fills.trader import amend
-from assets.fills.wire import ALARM, NEVER, RULES, SLOT_BITS, SLOTS, STANDS, Memory, Room, kernel, make_ladder, part
-
-if TYPE_CHECKING:
-    from assets.hours import Window
+from assets.fills.wire import ALARM, CLOSED, MOST_TURNS, NEVER, RULES, SLOT_BITS, SLOTS, STANDS, Memory, Room, kernel, make_ladder, part
+from assets.hours import SCHEDULED, Window
 
 FLAT_BEFORE_CLOSE_NS: Final = 30 * NS
 """The position is closed this long before the session's end: three prediction horizons, and a thousand round trips of the wire."""
@@ -63,7 +61,7 @@ def _run(rows: np.ndarray, ts: np.ndarray, now: np.ndarray, signal: np.ndarray, 
         if _full(room):
             return False
     advance(rows, r, room.rules.close_ns - 1, room)
-    expire(room)
+    expire(NEVER, CLOSED, room)
     return not _full(room)
 
 
@@ -130,7 +128,7 @@ def _due(room: Room) -> tuple[Int, Int]:
     """When something is due that is not of the market (at once where each row and decision counts), and when news come."""
     if not stands(room.trader) or exposed(room.trader.state.bid, room.trader.state.ask, room):
         return np.iinfo(np.int64).min, next_news(room)
-    return min(next_arrival(room), room.rules.flatten_ns), next_news(room)
+    return min(next_arrival(room), next_turn(room), room.rules.flatten_ns), next_news(room)
 
 
 @part
@@ -182,7 +180,7 @@ class Session:
     tape: Tape
     ts: Ints
     signals: Mapping[str, Floats]
-    window: "Window"
+    window: Window
 
     @cached_property
     def seen(self) -> Ints:
@@ -237,14 +235,15 @@ def make_session(
     tape: Tape,
     signal_ts: Ints,
     signal: npt.NDArray[np.floating] | Mapping[str, npt.NDArray[np.floating]],
-    window: "Window",
+    window: Window,
     trading: Trading | None = None,
 ) -> Session:
-    """Pair a tape with the signal's changes, or with several signals' by their sets of indicators; outside the hours nothing is decided.
+    """Pair a tape with the signal's changes, or with several signals' by their sets of indicators.
 
-    The clock adds a decision each second from `FLAT_BEFORE_CLOSE_NS` before the close, so that a market
-    that has fallen silent cannot leave us with a position, and one when a gap in the feed is noticed, of the two kinds that
-    `trading` tells (None: none). While messages are lost there is no signal, so that nothing is quoted.
+    Outside continuous trading nothing is decided. The clock adds a decision each second from `FLAT_BEFORE_CLOSE_NS` before the close,
+    so that a market that has fallen silent cannot leave us with a position, and one when a gap in the feed is noticed, of the two kinds
+    that `trading` tells (None: none). While messages are lost there is no signal, so that nothing is quoted. Before a roll, and before
+    a scheduled break where the desk asks, the clock does the same, and the signal is infinite: the position is taken off.
 
     Raises:
         FillsError: the signal is not a number somewhere, or its times fall.
@@ -253,22 +252,28 @@ def make_session(
     for each in signals.values():
         if len(signal_ts) != len(each):
             raise FillsError(f"the signal has {len(each)} values at {len(signal_ts)} times: they must be one to one")
-        if np.isnan(each).any():
-            first = signal_ts[np.isnan(each)][0]
+        if not np.isfinite(each).all():
+            first = signal_ts[~np.isfinite(each)][0]
             raise FillsError(f"the signal is not a number at {first} ns: a prediction must be a number, 0 where there is no opinion")
     if (np.diff(signal_ts) < 0).any():
         raise FillsError("the signal's times fall: sort the predictions by ts_event")
-    inside = slice(*np.searchsorted(signal_ts, [window.open_ns, window.close_ns]))
-    clock = np.arange(max(window.close_ns - FLAT_BEFORE_CLOSE_NS, window.open_ns), window.close_ns, NS, dtype=np.int64)
+    inside = window.within(signal_ts)
+    ending = _endings(window, trading is None or trading.flat_before_break)
+    closes = max(window.scheduled_end - FLAT_BEFORE_CLOSE_NS, window.continuous[-1].begin_ns), window.scheduled_end
+    clock = np.concatenate([np.arange(begin, end, NS, dtype=np.int64) for begin, end in (*ending, closes)])
+    clock = clock[window.within(clock)]
     silences = _silences(tape.rows["ts"], window, NEVER if trading is None else gap_ns(trading))
     began, ended = _losses(tape, 0 if trading is None else round(trading.gap_pause_seconds * NS))
-    ts = np.concatenate([signal_ts[inside], clock, silences, began[(began >= window.open_ns) & (began < window.close_ns)]])
+    ts = np.concatenate([signal_ts[inside], clock, silences, began[window.within(began)]])
     order, blind = np.argsort(ts, kind="stable"), np.zeros(len(ts), bool)
     if len(began):
         last = np.searchsorted(began, ts, side="right") - 1
         blind = (last >= 0) & (ts < ended[last])
     silent = np.zeros(len(ts) - len(signal_ts[inside]))
     values = {name: np.where(blind, np.nan, np.concatenate([each[inside], silent], dtype=np.float64)) for name, each in signals.items()}
+    for begin, end in ending:
+        for each in values.values():
+            each[(ts >= begin) & (ts < end)] = np.inf
     return Session(tape, ts[order], {name: each[order] for name, each in values.items()}, window)
 
 
@@ -277,13 +282,35 @@ def gap_ns(trading: Trading) -> int:
     return NEVER if trading.max_gap_seconds is None else round(trading.max_gap_seconds * NS)
 
 
-def _silences(ts: Ints, window: "Window", max_gap_ns: int) -> Ints:
+def _silences(ts: Ints, window: Window, max_gap_ns: int) -> Ints:
     """The moments within the session at which the market's last row is one nanosecond older than a gap may be."""
     if max_gap_ns == NEVER or not len(ts):
         return np.empty(0, np.int64)
     long = np.diff(ts, append=max(window.close_ns, ts[-1])) > max_gap_ns
     noticed = ts[long] + max_gap_ns + 1
-    return noticed[(noticed >= window.open_ns) & (noticed < window.close_ns)]
+    return noticed[window.within(noticed)]
+
+
+def _endings(window: Window, breaks: bool) -> list[tuple[int, int]]:
+    """From when to when the position is taken off within the session: before each roll, and before scheduled breaks if asked."""
+    scheduled = [stretch for stretch in window.admitting[:-1] if stretch.ends == "roll" or (breaks and stretch.ends in SCHEDULED)]
+    return [(max(stretch.end_ns - FLAT_BEFORE_CLOSE_NS, stretch.begin_ns), stretch.end_ns) for stretch in scheduled]
+
+
+def _turns(window: Window, market: Market) -> Ints:
+    """When continuous trading ends and begins within the session, in turn, as RULES hold it."""
+    stretches = window.admitting
+    moments = [window.open_ns] if stretches[0].begin_ns > window.open_ns else []
+    for stretch in stretches:
+        moments += [stretch.begin_ns] if moments else []
+        moments += [stretch.end_ns] if stretch.end_ns < window.scheduled_end else []
+    if len(moments) > MOST_TURNS:
+        raise FillsError(
+            f"{market.symbol}: {len(stretches)} stretches of continuous trading are more than the {MOST_TURNS // 2} of a session"
+        )
+    turns = np.full(MOST_TURNS, NEVER)
+    turns[: len(moments)] = moments
+    return turns
 
 
 def _losses(tape: Tape, pause_ns: int) -> tuple[Ints, Ints]:
@@ -317,9 +344,10 @@ def make_rules(market: Market, trading: Trading, session: Session, *, post_only:
         "timeless": trading.high_volume is None and trading.max_gap_seconds is None and limits.messages_per_second is None,
         "order_size": trading.order_size,
         "post_only": post_only,
-        "flatten_ns": session.window.close_ns - FLAT_BEFORE_CLOSE_NS,
-        "allowed_until": session.window.close_ns - FLAT_BEFORE_CLOSE_NS,
-        "close_ns": session.window.close_ns,
+        "flatten_ns": session.window.scheduled_end - FLAT_BEFORE_CLOSE_NS,
+        "allowed_until": session.window.scheduled_end - FLAT_BEFORE_CLOSE_NS,
+        "close_ns": session.window.scheduled_end,
+        "turns": _turns(session.window, market),
         "from_behind": session.anonymous and trading.queue in ("exact", "pessimist"),
         "queue": QUEUES.index(trading.queue),
         "queue_exponent": trading.queue_exponent,

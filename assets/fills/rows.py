@@ -28,8 +28,14 @@ NO_BID: Final = -NO_ASK
 """Best prices of an empty side: further from the ladder than any price is told."""
 
 ROW: Final = np.dtype(
-    [("ts", "i8"), *((name, "i4") for name in ("px", "size", "priority", "bid", "ask")), ("kind", "u1"), ("side", "u1")], align=True
+    [
+        ("ts", "i8"),
+        *((name, "i4") for name in ("px", "size", "priority", "bid", "ask")),
+        *((name, "u1") for name in ("kind", "side", "crossed")),
+    ],
+    align=True,
 )
 """ts: UTC nanoseconds, never falling; px: ticks above the tape's base; size: contracts; priority: of the order
 concerned (of a clear: the last that its snapshot can restore); bid, ask: best prices after the row, which a stub
-quote may have far off the ladder, NO_BID and NO_ASK where a side is empty; side: of the resting contracts."""
+quote may have far off the ladder, NO_BID and NO_ASK where a side is empty; side: of the resting contracts; crossed:
+whether the best prices touch or cross at this nanosecond, where nobody trades."""

@@ -23,7 +23,7 @@ Ints = npt.NDArray[np.int64]
 KINDS: Final = ("new", "cancel")
 REASONS: Final = ("score", "limit", "flatten", "close", "gap")
 ANSWERS: Final = ("resting", "filled", "rejected", "cancelled", "too_late")
-REFUSALS: Final = ("", "own_order", "post_only", "position", "message_rate", "order_to_trade", "closed", "loss", "ending")
+REFUSALS: Final = ("", "own_order", "post_only", "position", "message_rate", "order_to_trade", "closed", "loss", "ending", "not_trading")
 """Names of the codes in `wire.py`, in their order."""
 
 MARKOUTS: Final = (1, 5, 10, 60)
@@ -162,7 +162,7 @@ def _fills(fills: np.ndarray, clock: _Marks, base: int, market: Market) -> pl.Da
     for seconds in MARKOUTS:
         later = ts + seconds * NS
         mid = pl.Series(clock.price(clock.after(later)) if len(ts) else ts)
-        columns[f"mid_{seconds}s"] = mid.set(pl.Series(later > clock.window.close_ns), None)
+        columns[f"mid_{seconds}s"] = mid.set(pl.Series(later > clock.window.until(ts)), None)
     return pl.DataFrame(columns)
 
 

@@ -120,7 +120,7 @@ def passes(b: Int, rows: np.ndarray, ts: np.ndarray, stretches: Stretches, room:
     if b == len(stretches.seen) or room.state.stopped or policy.style != SCORES or policy.ahead_weight > 0:
         return False
     bound = stretches.seen[b]
-    if bound.first < 0 or ts[(b + 1) * STRETCH - 1] >= rules.flatten_ns:
+    if bound.first < 0 or np.inf in (bound.high, -bound.low) or ts[(b + 1) * STRETCH - 1] >= rules.flatten_ns:
         return False
     if min(worth_at(rows[bound.first], room), worth_at(rows[bound.last], room)) <= -rules.loss_limit:
         return False

@@ -90,6 +90,7 @@ def make_tape(records: pl.DataFrame, market: Market) -> Tape:
         level_prices, sizes = quoted_prices(records)
         known, (px, levels) = _ranked(prices, level_prices)
         rows = resolve_levels(Quoted(ts, action, side, px, size, levels, sizes), len(known))
+    rows["crossed"] = _crossed(rows)
     return _laid(rows, known, market)._replace(lost=ts[records["flags"].to_numpy() & mbo.F_MAYBE_BAD_BOOK != 0])
 
 
@@ -156,6 +157,16 @@ def _hold_to_tick(rows: np.ndarray, known: np.ndarray, on_tick: np.ndarray, mark
             f"{market.symbol}: the best price {price / PRICE_UNIT} is no multiple of the tick size {market.tick_size:f}, nor are "
             f"{len(astray) / (2 * np.count_nonzero(quoted)):.1%} of all: correct tick_size of the market"
         )
+
+
+def _crossed(rows: np.ndarray) -> npt.NDArray[np.bool_]:
+    """At each row, whether the best prices touch or cross somewhere in its nanosecond, from what stood before it on."""
+    meet, ts = rows["bid"] >= rows["ask"], rows["ts"]
+    if not meet.any():
+        return meet
+    begins = np.flatnonzero(np.diff(ts, prepend=ts[0] - 1))
+    of_moment = np.logical_or.reduceat(meet, begins) | np.append(False, meet[begins[1:] - 1])
+    return np.repeat(of_moment, np.diff(begins, append=len(ts)))
 
 
 def aggregated(tape: Tape) -> Tape:

@@ -72,8 +72,9 @@ def amend(row: Any, ts: Int, now: Int, prediction: float, room: Trader) -> None:
         state.settled[ASK] = 0
         if minds_queues(policy):
             calm(ASK, room)
-    blind = np.isnan(prediction) or ts - row.ts > rules.max_gap
-    state.ts, state.now, state.prediction, state.bid, state.ask = ts, now, 0.0 if blind else prediction, row.bid, row.ask
+    blind, ending = np.isnan(prediction) or ts - row.ts > rules.max_gap, np.isinf(prediction)
+    state.ts, state.now, state.bid, state.ask = ts, now, row.bid, row.ask
+    state.prediction = 0.0 if blind or ending else prediction
     state.tilt = tilt(room)
     state.pull = 0.0 if policy.style == TAKE else policy.level_weight * 0.5 * (row.bid + row.ask)
     quoted = 0 <= row.bid < row.ask < room.ladder.shape[1]
@@ -83,10 +84,10 @@ def amend(row: Any, ts: Int, now: Int, prediction: float, room: Trader) -> None:
         elif quoted and worth_at(row, room) <= -rules.loss_limit:
             state.stopped = FLATTEN
     state.least, state.most = -np.inf, np.inf
-    if state.stopped or blind or not quoted or not rules.timeless:
+    if state.stopped or blind or ending or not quoted or not rules.timeless:
         state.settled[:] = 0
-    if state.stopped:
-        _flatten(room)
+    if state.stopped or ending:
+        _flatten(state.stopped if state.stopped else CLOSE, room)
     elif blind:
         # Nobody knows the market now: nothing of ours stands in it, and a position waits until it is seen again.
         _withdraw_all(GAP, room)
@@ -101,16 +102,16 @@ def amend(row: Any, ts: Int, now: Int, prediction: float, room: Trader) -> None:
 
 
 @kernel
-def _flatten(room: Trader) -> None:
-    """Cancel all; once nothing of ours can fill any more, take the position off."""
+def _flatten(reason: Int, room: Trader) -> None:
+    """Cancel all; once nothing of ours can fill any more, take the position off, unless the market is crossed and nobody trades."""
     state, width = room.state, room.ladder.shape[1]
-    _withdraw_all(state.stopped, room)
-    if state.lives == 0 and state.known_position != 0:
+    _withdraw_all(reason, room)
+    if state.lives == 0 and state.known_position != 0 and state.bid < state.ask:
         sign = -1 if state.known_position > 0 else 1
         touch = state.bid if sign < 0 else state.ask
         if 0 <= touch < width:
             px = min(max(touch + sign * PROTECTION, 0), width - 1)
-            _submit(sign, px, abs(state.known_position), 1, state.stopped, np.nan, room)
+            _submit(sign, px, abs(state.known_position), 1, reason, np.nan, room)
 
 
 @kernel

@@ -21,7 +21,7 @@ SCORE, LIMIT, FLATTEN, CLOSE, GAP = range(5)
 RESTING, DONE, REJECTED, CANCELLED, TOO_LATE, IN_FLIGHT = range(6)
 """State of an order, and answer to a request; the first five in the order of the names in `simulate.py`."""
 
-TAKEN_ON, OWN_ORDER, POST_ONLY, POSITION, MESSAGE_RATE, ORDER_TO_TRADE, CLOSED, LOSS, ENDING = range(9)
+TAKEN_ON, OWN_ORDER, POST_ONLY, POSITION, MESSAGE_RATE, ORDER_TO_TRADE, CLOSED, LOSS, ENDING, NOT_TRADING = range(10)
 """Why a new order is rejected; the first is not."""
 
 NEVER: Final = np.iinfo(np.int64).max
@@ -62,7 +62,7 @@ MOST_ORDERS: Final = 64
 
 STATE: Final = np.dtype(
     [
-        *_record(i8="position cash contracts volume arrived fills cancelled full newest returned").descr,
+        *_record(i8="position cash contracts volume arrived fills cancelled full newest returned turn turn_known turn_orders").descr,
         ("count", "i8", 2),
         ("resting", "i8", (2, MOST_ORDERS)),
         ("front", "i8", 2),
@@ -70,14 +70,15 @@ STATE: Final = np.dtype(
     ]
 )
 """The exchange's: the account; what the market has traded, where it is counted as it comes; how many requests have arrived and fills
-been made; full: a log was too short; returned: when the last answer or fill is back.
+been made; full: a log was too short; returned: when the last answer or fill is back; turn: how many of the RULES'
+turns have passed, when the last end of trading is known to us, and how many orders we had sent by then.
 
 resting: our resting orders a side, best price first, then the earlier; newest: the greatest priority that an order of ours had; front,
 back: `exchange.reach` of the first and the last place of ours that the market's rows are followed for, 0 where there is none."""
 
 OURS: Final = np.dtype(
     [
-        *_record(i8="known_position known_cash known_contracts orders sent heard fills_heard").descr,
+        *_record(i8="known_position known_cash known_contracts orders sent heard fills_heard turns_heard").descr,
         *_record(i8="stopped full ts now bid ask lives", f8="prediction tilt pull least most").descr,
         ("live", "i8", MOST_ORDERS),
         ("standing", "i8", (2, LEVELS)),
@@ -90,7 +91,7 @@ OURS: Final = np.dtype(
         ("lowest", "f8", 2),
     ]
 )
-"""Ours: the account as we have heard it; how many orders and requests we have sent, and how many answers and fills we have heard.
+"""Ours: the account as we have heard it; how many orders and requests we have sent; how many answers, fills and turns we have heard.
 
 live: our orders that are open as far as we know, oldest first. Of the decision being made: the time of the market that it sees (ts), its
 own time (now), touch and prediction, our order at each level of a side (-1: none) and the scores of a side's levels; tilt: what the
@@ -103,6 +104,9 @@ SLOT_BITS: Final = 27
 SLOTS: Final = 1 << 13
 """A leg of the wire has one delay for 2^27 ns (0.134 s), and SLOTS of them before they come again (18 minutes)."""
 
+MOST_TURNS: Final = 512
+"""Places for the ends and beginnings of continuous trading within a session: breaks, halts, rolls."""
+
 RULES: Final = np.dtype(
     [
         *_record(
@@ -111,6 +115,7 @@ RULES: Final = np.dtype(
             "allowed_loss allowed_until max_gap messages_per_second order_to_trade_free timeless from_behind",
             f8="queue_exponent order_to_trade skew",
         ).descr,
+        ("turns", "i8", MOST_TURNS),
         *((f"{leg}_delay", "i8", SLOTS) for leg in ("feed", "order", "cancel", "response")),
     ]
 )
@@ -121,6 +126,7 @@ busy ones from busy_ns on, when the session has traded high_volume contracts. lo
 and allowed_until the check's. skew: ticks that a score loses for each contract held on its side. max_gap: silence of the feed that we bear.
 timeless: none of these rules makes a decision another one by time alone. from_behind: while as many contracts stand at a price as stood
 ahead of us, none of these has left: what leaves is taken to have stood behind us.
+turns: when continuous trading ends and begins again, in turn, then NEVER: where it ends the exchange cancels what rests.
 queue, queue_exponent: how the place in a queue is estimated where it is not known (`queues.py`). The delays by the
 slot of time in which a message sets out (`delays.py`)."""
 

@@ -15,6 +15,7 @@ from assets.fills.exchange import advance, expire
 from assets.fills.policy import Policy
 from assets.fills.replay import Session, make_rules, make_session
 from assets.fills.tape import Tape, make_tape
+from assets.hours import Window
 
 MS = 1_000_000
 OPEN = 1_790_000_040 * 1_000_000_000
@@ -23,13 +24,8 @@ TICK = 250_000_000
 BUY, SELL = 1, -1
 
 
-@dataclass(frozen=True)
-class Hours:
-    """A session of one hour; tests tell the time in milliseconds from its open."""
-
-    open_ns: int = OPEN
-    close_ns: int = OPEN + HOUR
-
+HOURS = Window(OPEN, OPEN + HOUR)
+"""A session of one hour; tests tell the time in milliseconds from its open."""
 
 MARKET = Market(symbol="TEST", tick_size=Decimal("0.25"), multiplier=Decimal(4), maker_fee=Decimal("0.1"), taker_fee=Decimal("0.3"))
 """One tick on one contract is worth 1 of the currency."""
@@ -125,9 +121,11 @@ def swinging_market(swings: int, every: float, *, size: int, traded: int) -> Str
 class Wire:
     """Our end of the wire without a policy: what is sent when is up to the test."""
 
-    def __init__(self, stream: Stream, *, latency_ms: float = 20, max_position: int = 100, post_only: bool = False) -> None:
+    def __init__(
+        self, stream: Stream, *, latency_ms: float = 20, max_position: int = 100, post_only: bool = False, hours: Window = HOURS
+    ) -> None:
         self.tape = stream.tape()
-        session = make_session(self.tape, np.empty(0, np.int64), np.empty(0), Hours())
+        session = make_session(self.tape, np.empty(0, np.int64), np.empty(0), hours)
         trading = Trading(latency_ms=latency_ms, max_position=max_position)
         self.rules = make_rules(MARKET, trading, session, post_only=post_only)
         self.rules["allowed_until"] = session.window.close_ns
@@ -153,7 +151,7 @@ class Wire:
         close = OPEN + HOUR - 1
         self._row = advance(self.tape.rows, self._row, close if until is None else OPEN + round(until * MS), self.room)
         if until is None:
-            expire(self.room)
+            expire(wire.NEVER, wire.CLOSED, self.room)
         return self
 
     def listen(self, at: float) -> "Wire":
@@ -190,7 +188,7 @@ def signal_of(*steps: tuple[float, float]) -> tuple[np.ndarray, np.ndarray]:
 def hand() -> SimpleNamespace:
     """What tests write markets with."""
     writers = {"Stream": Stream, "Wire": Wire, "quiet_market": quiet_market, "swinging_market": swinging_market, "signal_of": signal_of}
-    return SimpleNamespace(**writers, market=MARKET, hours=Hours(), open=OPEN, tick=TICK, hour=HOUR)
+    return SimpleNamespace(**writers, market=MARKET, hours=HOURS, open=OPEN, tick=TICK, hour=HOUR)
 
 
 @pytest.fixture(scope="session")

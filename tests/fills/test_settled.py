@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from assets.books.codes import BID
-from assets.desk import ALL, Delay, Delays, Trading
+from assets.desk import ALL, NS, Delay, Delays, Trading
 from assets.fills import replay, wire
 from assets.fills.exchange import advance, expire
 from assets.fills.heard import listen
@@ -19,7 +19,7 @@ from assets.fills.replay import make_rules, make_session
 from assets.fills.rows import ADDED
 from assets.fills.tape import aggregated, make_tape
 from assets.fills.trader import decide
-from assets.fills.wire import kernel
+from assets.fills.wire import CLOSED, NEVER, kernel
 from assets.ticks.dbn import to_frame
 from assets.ticks.exchange import Instrument, simulate
 
@@ -34,13 +34,14 @@ def every_decision(rows, ts, now, signal, room):
         if r > 0:
             decide(rows[r - 1], ts[i], now[i], signal[i], room.trader)
     advance(rows, r, room.rules.close_ns - 1, room)
-    expire(room)
+    expire(NEVER, CLOSED, room)
 
 
 @pytest.fixture(scope="module")
 def markets(hand, swinging):
     """The swings, seldom decided on and at each row, there without an opinion in the third quarter; a market whose queues
-    change all the time, by its orders (messages are lost twice) and as levels show it, decided on at each row."""
+    change all the time, by its orders (messages are lost twice) and as levels show it, decided on at each row; both with breaks and
+    halts, and a roll."""
     swings = swinging[0]
     ts, quarter = swings.tape.rows["ts"], np.arange(4).repeat(len(swings.tape.rows) // 4 + 1)
     signal = swings.signals[ALL][np.clip(np.searchsorted(swings.ts, ts, side="right") - 1, 0, 59)]
@@ -57,7 +58,17 @@ def markets(hand, swinging):
         make_session(swings.tape, ts, np.where(quarter[: len(ts)] == 2, 0.0, signal), hand.hours),
         make_session(tape._replace(lost=rows["ts"][[1000, 2500]]), rows["ts"], moves, hand.hours, Trading()),
         make_session(aggregated(tape), rows["ts"], moves, hand.hours),
+        make_session(swings.tape, ts, signal, broken(hand.hours, [40, 90])),
+        make_session(tape, rows["ts"], moves, broken(hand.hours, [500, 1200, 2500])),
     ]
+
+
+def broken(hours, seconds):
+    """The session with a halt of 5 s at each of these times, each but the last followed by a break of 20 s; there it rolls."""
+    at = [hours.open_ns + second * NS for second in seconds]
+    window = hours.without([(moment, moment + 5 * NS) for moment in at], "halt")
+    window = window.without([(moment + 15 * NS, moment + 35 * NS) for moment in at[:-1]], "break")
+    return window.rolled([(hours.open_ns, 1), (at[-1] + 15 * NS, 2)])
 
 
 SMALL: Final = st.floats(-1, 1)
@@ -67,9 +78,9 @@ WIRES: Final = st.one_of(
 )
 
 
-@settings(deadline=None, max_examples=80, derandomize=True)
+@settings(deadline=None, max_examples=110, derandomize=True)
 @given(
-    market=st.integers(0, 3),
+    market=st.integers(0, 5),
     threshold=SMALL,
     weights=st.tuples(SMALL, SMALL, *[st.one_of(st.just(0.0), SMALL)] * 2),
     style=st.integers(0, 2),

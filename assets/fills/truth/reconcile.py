@@ -27,7 +27,7 @@ from assets.fills.simulate import REFUSALS
 from assets.fills.tape import Tape, aggregated, double_mids
 from assets.fills.truth.log import LogError
 from assets.fills.what_if import ESTIMATE, knows_orders
-from assets.fills.wire import CANCEL, IN_FLIGHT, MOST_ORDERS, NEVER, NEW, Memory, Room, delayed, kernel, make_ladder
+from assets.fills.wire import CANCEL, CLOSED, IN_FLIGHT, MOST_ORDERS, NEVER, NEW, Memory, Room, delayed, kernel, make_ladder
 
 if TYPE_CHECKING:
     from assets.hours import Window
@@ -226,7 +226,7 @@ def _replay(
 @kernel
 def _run(rows: np.ndarray, room: Room) -> None:
     advance(rows, 0, room.rules.close_ns - 1, room)
-    expire(room)
+    expire(NEVER, CLOSED, room)
 
 
 def _bound(wire: np.ndarray, close_ns: int) -> None:
