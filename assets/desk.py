@@ -336,6 +336,7 @@ class Quality(_Part):
         description="Of records in events left out for a crossed or locked book; one venue has none, many together 2 to 5 %",
     )
     min_front_share: float = Field(0.95, ge=0, le=1, description="Of fills that hit the front of our queue; a sound ES session has all")
+    max_silent_end_seconds: float = Field(600, gt=0, description="From the last record to the end of trading; above, the feed ended early")
     max_feed_ms: float = Field(1000, gt=0, description="Median delay of capture; above it one of the clocks is wrong")
 
 

@@ -126,6 +126,18 @@ class Window:
             kept = [part for stretch in kept for part in _cut(stretch, begin, end, why)]
         return Window(self.open_ns, self.close_ns, tuple(kept) or (Stretch(self.close_ns, self.close_ns, why),))
 
+    def between(self, open_ns: int, close_ns: int) -> "Window":
+        """A part of the session, as one of its own."""
+        kept = [s._replace(begin_ns=max(s.begin_ns, open_ns), end_ns=min(s.end_ns, close_ns)) for s in self.continuous]
+        kept = [s._replace(ends="close") if s.end_ns == close_ns else s for s in kept if s.begin_ns < s.end_ns]
+        return Window(open_ns, close_ns, tuple(kept) or (Stretch(close_ns, close_ns, "halt", "halt"),))
+
+    @property
+    def rolls(self) -> list[tuple[int, int]]:
+        """Between which moments the market turned to another instrument: the last of the old one, and the first of the new one's book."""
+        pairs = zip(self.continuous, self.continuous[1:], strict=False)
+        return [(before.end_ns - 1, after.begin_ns) for before, after in pairs if after.begins == "roll"]
+
     def rolled(self, rolls: Sequence[tuple[int, int]]) -> "Window":
         """The session with its instruments: (since, instrument_id), the first from its beginning on."""
         kept: Sequence[Stretch] = [stretch._replace(instrument_id=rolls[0][1]) for stretch in self.continuous] if rolls else self.continuous

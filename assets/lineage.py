@@ -108,7 +108,7 @@ RECIPES: Final[Mapping[str, Recipe]] = {
             "clean_books",
             "books",
             "session",
-            ("trades", "quarantine", "book_quality", "clean_books"),
+            ("trades", "quarantine", "book_quality", "trading_stretches", "clean_books"),
             (Input("raw_ticks"),),
             blocking=("quality.*",),
             every_market=True,

@@ -152,6 +152,7 @@ def make_lake(desk: Desk, sessions: Sequence[dt.date], size: Size = Size(), *, l
         lake.write("shadow_orders", _shadow_orders(random), ShadowOrders, **keys)
         quality = {"records": [size.ticks], "events": [size.ticks], "quarantined": [2], "front_share": [1.0]}
         told = {"book_quality": (1, quality), "quarantine": (2, {}), "recording": (1, {"records": [size.ticks], "damage": [None]})}
+        told["trading_stretches"] = 1, {"trading_from": [0], "trading_until": [2**62], "begins": ["open"], "ends": ["close"]}
         for market in desk.all_markets:
             for table, (rows, given) in told.items():
                 known = LAYERS[table].contract

@@ -50,11 +50,11 @@ def of_markets(desk: Desk) -> None:
 def of_models(desk: Desk) -> None:
     """The kernels of the features and the curves, and those that trade by both inside the exchange."""
     market, (day, window), horizon_ns = desk.markets[desk.traded], _first(desk), desk.horizon_ns
-    chosen, series, hours = desk_indicators(desk), desk_series(desk), {"open_ns": window.open_ns, "close_ns": window.close_ns}
+    chosen, series = desk_indicators(desk), desk_series(desk)
     books, trades = _books(window.open_ns, market.tick, horizon_ns), Trades.empty()
     leaders, ticks = dict.fromkeys(desk.leaders, (books, trades)), {name: desk.markets[name].tick for name in desk.leaders}
     features = build(
-        books, trades, leaders, tick=market.tick, leader_ticks=ticks, horizon_ns=horizon_ns, chosen=chosen, series=series, **hours
+        books, trades, leaders, tick=market.tick, leader_ticks=ticks, horizon_ns=horizon_ns, chosen=chosen, series=series, continuous=window
     )
     sums = session_statistics(features, chosen, horizon_ns=horizon_ns)
     model = fit([sums], chosen, horizon_ns=horizon_ns, first_session=day, last_session=day)

@@ -13,7 +13,7 @@ import duckdb
 import pandera.polars as pa
 import polars as pl
 
-from assets.books.schema import BookQuality, CleanBooks, Quarantine, Trades
+from assets.books.schema import BookQuality, CleanBooks, Quarantine, Trades, TradingStretches
 from assets.curves.schema import (
     CurveModel,
     CurveStatistics,
@@ -97,6 +97,7 @@ LAYERS: Final[Mapping[str, Layer]] = {
         Layer("raw_ticks", RawTicks, "session", "raw_ticks", big=True, every_market=True),
         Layer("recording", Recording, "session", "raw_ticks", every_market=True),
         Layer("trading_halts", TradingHalts, "session", "raw_ticks", every_market=True),
+        Layer("trading_stretches", TradingStretches, "session", "clean_books", every_market=True),
         Layer("quarantine", Quarantine, "session", "clean_books", every_market=True),
         Layer("clean_books", CleanBooks, "session", "clean_books", big=True, every_market=True),
         Layer("trades", Trades, "session", "clean_books", big=True, every_market=True),

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import polars as pl
 
+from assets.books.continuous import read_continuous
 from assets.calendar import Calendar
 from assets.desk import Desk
 from assets.fills.tape import make_tape
@@ -56,7 +57,7 @@ def reconcile_log(desk: Desk, file: Path, session: dt.date | None = None, *, wit
     market, calendar, lake = desk.markets[desk.traded], Calendar(desk), open_lake(desk)
     log, tables, refused, placed = read_log(file, market), [], [], 0
     for day in calendar.sessions():
-        window = calendar.window(desk.traded, day)
+        window = read_continuous(lake, calendar.window(desk.traded, day), desk.traded, day)
         if window is None:
             continue
         lines = log.filter(pl.col("ts").is_between(window.open_ns, window.close_ns, closed="left"))

@@ -19,6 +19,7 @@ from urllib.parse import quote
 import numpy as np
 import polars as pl
 
+from assets.books.continuous import continuous
 from assets.books.quality import by_reason, faults, mostly_refused, reasons
 from assets.books.rebuild import Books, applied, rebuild, ticked
 from assets.books.steps import infer_tick
@@ -152,7 +153,10 @@ def _tried(
     instrument = _instrument(symbol, definition, books.books, fee)
     market, chosen = instrument.market, indicators([])
     opens = _opening(books)
-    features = build(books.books, books.trades, {}, tick=market.tick, leader_ticks={}, horizon_ns=HORIZON_NS, open_ns=opens)
+    span = books.books["ts_event"]
+    session = Window(span.min() if opens is None else opens, span.max() + 1) if span.len() else Window(0, 1)
+    session = continuous(session, raw, books, ())
+    features = build(books.books, books.trades, {}, tick=market.tick, leader_ticks={}, horizon_ns=HORIZON_NS, continuous=session)
     train, test = split(features)
     labelled = train["label"].count()
     if labelled < _LEAST_ROWS or test.is_empty():
@@ -166,14 +170,14 @@ def _tried(
     parts = stretches_of(train)
     sums = {day + dt.timedelta(days=k): _sums(part, chosen) for k, part in enumerate(parts)}
     model = fit(list(sums.values()), chosen, horizon_ns=HORIZON_NS, first_session=day, last_session=day)
-    learning = _tuning_session(train, parts, sums, chosen, records, market, Window(first, middle - HORIZON_NS), trading)
+    learning = _tuning_session(train, parts, sums, chosen, records, market, session.between(first, middle - HORIZON_NS), trading)
     with open_backend("serial", [(learning, make_rules(market, trading, learning))], 1) as replays:
         policy = search(replays, [day], trading).winner(float(trading.min_pnl_per_contract))
     moves = test.select("ts_event", "row", pl.Series("prediction", predict(model, test)), "label")
-    window = Window(middle, last)
+    window = session.between(middle, last)
     signal = moves["ts_event"].to_numpy(), moves["prediction"].to_numpy()
     traded = simulate(records, *signal, market=market, trading=trading, policy=policy_of(policy), window=window)
-    report = write_try_page(page, _tables(file, day, instrument, traded, moves, test, model))
+    report = write_try_page(page, _tables(file, day, instrument, traded, moves, test, model, window))
     quality = ticked(books.quality, raw, books.trades, market.tick)
     return Tried(report, quality, instrument, labelled, test.height, policy, page, damage[0] if damage else None, _warnings(books, quality))
 
@@ -286,7 +290,14 @@ def _tuning_session(
 
 
 def _tables(
-    file: Path, day: dt.date, instrument: Instrument, traded: Simulation, moves: pl.DataFrame, test: pl.DataFrame, model: pl.DataFrame
+    file: Path,
+    day: dt.date,
+    instrument: Instrument,
+    traded: Simulation,
+    moves: pl.DataFrame,
+    test: pl.DataFrame,
+    model: pl.DataFrame,
+    window: Window,
 ) -> SessionTables:
     return SessionTables(
         name=instrument.market.symbol,
@@ -300,4 +311,5 @@ def _tables(
         quotes=test.select("ts_event", "bid_px", "ask_px"),
         curves=model,
         of=instrument.unit,
+        window=window,
     )

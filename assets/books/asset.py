@@ -1,4 +1,4 @@
-"""The Dagster shell of the first floor: one asset a market writes four tables, `clean_books` last."""
+"""The Dagster shell of the first floor: one asset a market writes five tables, `clean_books` last."""
 
 import datetime as dt
 from typing import Any
@@ -6,9 +6,10 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
+from assets.books.continuous import continuous, rows_of
 from assets.books.quality import faults, mostly_refused, summary, unaccounted
 from assets.books.rebuild import rebuild
-from assets.books.schema import BookQuality, CleanBooks, Quarantine, Trades
+from assets.books.schema import BookQuality, CleanBooks, Quarantine, Trades, TradingStretches
 from assets.desk import Desk
 from assets.lake import Lake
 from assets.shell import Shell, contract_check, result, rule_check, told
@@ -29,11 +30,14 @@ def clean_books(desk: Desk, market: str) -> dg.AssetsDefinition:
             window = calendar.window(market, dt.date.fromisoformat(context.partition_key))
             hours = (window.open_ns, window.close_ns) if window else (None, None)
             raw, halts = lake.read("raw_ticks", **keys), lake.read("trading_halts", **keys).rows()
-            made = rebuild(raw, open_ns=hours[0], close_ns=hours[1], halts=halts, tick=desk.markets[market].tick)
+            pauses = [*halts, *(window.pauses if window else [])]
+            made = rebuild(raw, open_ns=hours[0], close_ns=hours[1], halts=pauses, tick=desk.markets[market].tick)
+            stretches = rows_of(continuous(window, raw, made, halts) if window else None)
+            lake.write("trading_stretches", stretches, TradingStretches, **keys)
             lake.write("trades", made.trades, Trades, **keys)
             lake.write("quarantine", made.quarantine, Quarantine, **keys)
             lake.write("book_quality", made.quality, BookQuality, **keys)
-            # Last: that it is there says that the other three are.
+            # Last: that it is there says that the others are.
             lake.write("clean_books", made.books, CleanBooks, **keys)
         figures = summary(made)
         table = pl.DataFrame({"of the session": [*figures], "count": [float(count) for count in figures.values()]})
@@ -43,8 +47,9 @@ def clean_books(desk: Desk, market: str) -> dg.AssetsDefinition:
 
 
 def checks(desk: Desk, market: str) -> list[dg.AssetChecksDefinition]:
-    """Contracts of the four tables, conservation of records, and the desk's thresholds of quality."""
+    """Contracts of the five tables, conservation of records, and the desk's thresholds of quality."""
     tables = {"clean_books": CleanBooks, "trades": Trades, "quarantine": Quarantine, "book_quality": BookQuality}
+    tables |= {"trading_stretches": TradingStretches}
     contracts = [contract_check(desk, market, table, contract, "session", asset="clean_books") for table, contract in tables.items()]
 
     def lost(lake: Lake, keys: dict[str, Any]) -> list[str]:

@@ -50,7 +50,7 @@ trading, open inclusive, close exclusive.
 After these come the halts: the beginning and the end of each, in turn."""
 
 _UNKNOWN: Final = -1
-_NEVER: Final = np.iinfo(np.int64).max
+NEVER: Final = np.iinfo(np.int64).max
 
 _SOUND, _LOCKED, _CROSSED = 0, 1, 2
 
@@ -77,7 +77,7 @@ def beginning(open_ns: int | None, close_ns: int | None, halts: Sequence[tuple[i
     now = np.zeros(CLOSE + 1 + 2 * len(halts), np.int64)
     now[CLOSE + 1 :] = [moment for halt in halts for moment in halt]
     now[OPEN] = _UNKNOWN if open_ns is None else open_ns
-    now[CLOSE] = _NEVER if close_ns is None else close_ns
+    now[CLOSE] = NEVER if close_ns is None else close_ns
     now[EVENT_LAST] = -1
     now[SEQUENCE] = -1
     return now

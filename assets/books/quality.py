@@ -81,6 +81,8 @@ def faults(quality: pl.DataFrame, limits: Quality) -> list[str]:
             told.append(
                 f"{row['front_share']:.1%} of the fills hit the front of our queue, below {limits.min_front_share:.0%}: it is wrong"
             )
+        if row["silent_ns"] is not None and row["silent_ns"] > limits.max_silent_end_seconds * 1e9:
+            told.append(f"the records end {row['silent_ns'] / 1e9:.0f} s before trading does: add what is missing, or correct the hours")
         if row["feed_p50_ns"] is not None and not 0 <= row["feed_p50_ns"] <= limits.max_feed_ms * 1e6:
             told.append(f"the median record was captured {row['feed_p50_ns'] / 1e9:.3f} s after its event: one of the clocks is wrong")
     return told

@@ -18,7 +18,7 @@ from assets.books.storage import grown, is_full, new_book
 _AGGRESSOR: Final = {codes.SIDE_BID: 1, codes.SIDE_ASK: -1}
 _HEAD: Final = ("ts_event", "ts_recv", "row", "records")
 
-_ANEW: Final = (
+ANEW: Final = (
     pl.any_horizontal(pl.col(name) != pl.col(name).shift(1) for name in ("publisher_id", "instrument_id")).fill_null(False).alias("anew")
 )
 """Whether a record is the first of another instrument, or of another venue, than the one before it."""
@@ -61,7 +61,7 @@ def rebuild(
         tick: the market's price step in 1e-9, for the figures of what lies between two ticks; None: not told.
         capacity: orders that the book has room for at first; it grows, and the work is the same.
     """
-    raw, now = raw.with_columns(_ANEW).rechunk(), beginning(open_ns, close_ns, halts)
+    raw, now = raw.with_columns(ANEW).rechunk(), beginning(open_ns, close_ns, halts)
     found, levels = _exact(raw, now, capacity) if "order_id" in raw.columns else _quoted(raw, now)
     head = [pl.Series(name, getattr(found, name)[: now[events.ROWS]]) for name in _HEAD]
     instruments = raw["instrument_id"].gather(found.row[: now[events.ROWS]])
@@ -93,7 +93,7 @@ def applied(raw: pl.DataFrame, quarantine: pl.DataFrame) -> pl.DataFrame:
     known = raw.with_row_index("row").with_columns(losses=losses).filter(pl.Series(kept))
     flags = pl.when(pl.col("losses") > pl.col("losses").shift(fill_value=0)).then(codes.F_MAYBE_BAD_BOOK).otherwise(0).cast(pl.UInt8)
     known = known.with_columns(pl.col("ts_event").cum_max(), pl.col("flags") | flags).drop("losses")
-    rolled = known.filter(_ANEW)
+    rolled = known.filter(ANEW)
     if rolled.is_empty():
         return known
     return pl.concat([known.with_columns(after=1), _clears(rolled).with_columns(after=0)]).sort("row", "after").drop("after")
@@ -164,6 +164,13 @@ def _quarantine(raw: pl.DataFrame, code: np.ndarray) -> pl.DataFrame:
     return orders[rows].select(pl.Series("row", rows, pl.UInt32), *columns, reasons)
 
 
+def _silent(now: np.ndarray) -> int | None:
+    """Time from the last event to where continuous trading ends; None where nobody knows when it does."""
+    closes, halts = now[events.CLOSE], now[events.CLOSE + 1 :].reshape(-1, 2)
+    until = min([closes, *(begin for begin, end in halts if end >= closes)])
+    return max(0, int(until - now[events.CLOCK])) if until < events.NEVER else None
+
+
 def _quality(raw: pl.DataFrame, code: np.ndarray, now: np.ndarray, books: pl.DataFrame, trades: pl.DataFrame) -> pl.DataFrame:
     stamped = raw.filter(pl.col("flags") & (codes.F_SNAPSHOT | codes.F_BAD_TS_RECV) == 0)
     latency = stamped.select(pl.col("ts_recv") - pl.col("ts_event")).to_series()
@@ -179,6 +186,7 @@ def _quality(raw: pl.DataFrame, code: np.ndarray, now: np.ndarray, books: pl.Dat
         "out_of_order": now[events.OUT_OF_ORDER],
         "gaps": now[events.GAPS],
         "trusted_from": max(books["ts_event"][0], now[events.DOUBTED]) if books.height else None,
+        "silent_ns": _silent(now) if raw.height else None,
         "instruments": now[events.ROLLS] + 1 if raw.height else 0,
         "rolled_at": now[events.ROLLED] if now[events.ROLLS] else None,
         "feed_p50_ns": latency.quantile(0.50, "nearest"),

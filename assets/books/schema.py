@@ -8,6 +8,9 @@ import polars as pl
 LEVELS: Final = 10
 """Levels a side in `clean_books`, as in Databento's mbp-10; compiled into the numba kernels."""
 
+WHY: Final = ("open", "break", "halt", "auction", "crossed", "roll", "close")
+"""What a stretch of continuous trading begins or ends with."""
+
 BOOK_COLUMNS: Final = tuple(
     f"{side}_{kind}_{level:02d}" for level in range(LEVELS) for side in ("bid", "ask") for kind in ("px", "sz", "ct")
 )
@@ -65,6 +68,20 @@ class Quarantine(pa.DataFrameModel):
     reason: str = pa.Field(description="See docs/data-quality.md")
 
 
+class TradingStretches(pa.DataFrameModel):
+    """`trading_stretches`: when a session's market traded continuously, a row for each stretch, of one instrument.
+
+    By the market's calendar and the desk, less halts and auctions that the vendor's files tell and what the book itself shows. Nothing of
+    ours fills outside of them, and labels do not reach from one into another.
+    """
+
+    trading_from: pl.Int64 = pa.Field(unique=True, description="UTC nanoseconds, inclusive, rising")
+    trading_until: pl.Int64 = pa.Field(description="Exclusive")
+    begins: str = pa.Field(isin=WHY, description="What it begins with: open, or what was before it: break, halt, auction, crossed, roll")
+    ends: str = pa.Field(isin=WHY, description="What it ends with: close, or break, halt, auction, crossed, roll")
+    instrument_id: pl.Int64 = pa.Field(description="As in `raw_ticks`; 0 where the session has no record")
+
+
 class BookQuality(pa.DataFrameModel):
     """`book_quality`: one row a session. A holiday has one too, with no records."""
 
@@ -80,6 +97,9 @@ class BookQuality(pa.DataFrameModel):
     gaps: pl.Int64 = pa.Field(ge=0, description="Stretches of records that the vendor marks F_MAYBE_BAD_BOOK: messages were lost")
     trusted_from: pl.Int64 = pa.Field(
         nullable=True, description="Exchange time since which no gap and no unknown order near the touch contradicts the book"
+    )
+    silent_ns: pl.Int64 = pa.Field(
+        nullable=True, ge=0, description="Continuous trading after the last event: a feed that ended before the market did"
     )
     instruments: pl.Int64 = pa.Field(ge=0, description="Instruments that the records are of, one after another; 0 on a holiday")
     rolled_at: pl.Int64 = pa.Field(

@@ -6,10 +6,13 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
+from assets.books.continuous import read_continuous
+from assets.calendar import Calendar
 from assets.desk import Desk
 from assets.features.build import build
 from assets.features.chosen import desk_indicators, desk_series
 from assets.features.schema import contract
+from assets.hours import Window
 from assets.lake import Lake
 from assets.shell import Shell, contract_check, result, told
 
@@ -27,7 +30,7 @@ def feature_table(desk: Desk) -> dg.AssetsDefinition:
     def asset(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         session = dt.date.fromisoformat(context.partition_key)
         with told():
-            window = calendar.window(market, session)
+            window = _hours(calendar, lake, market, session)
             if window is None:
                 lake.write("feature_table", kept.empty(), kept, market=market, session=session)
                 return result(context, 0, session="no session")
@@ -39,8 +42,8 @@ def feature_table(desk: Desk) -> dg.AssetsDefinition:
                 tick=desk.markets[market].tick,
                 leader_ticks={name: desk.markets[name].tick for name in desk.leaders},
                 horizon_ns=desk.horizon_ns,
-                open_ns=window.open_ns,
-                close_ns=window.close_ns,
+                continuous=window,
+                leaders_continuous={name: its for name in desk.leaders if (its := _hours(calendar, lake, name, session))},
                 chosen=desk_indicators(desk),
                 series=desk_series(desk),
             )
@@ -48,6 +51,10 @@ def feature_table(desk: Desk) -> dg.AssetsDefinition:
         return _told(context, table)
 
     return asset
+
+
+def _hours(calendar: Calendar, lake: Lake, market: str, session: dt.date) -> Window | None:
+    return read_continuous(lake, calendar.window(market, session), market, session)
 
 
 def checks(desk: Desk, market: str) -> list[dg.AssetChecksDefinition]:

@@ -1,7 +1,7 @@
 """From books and trades to `feature_table`: columns in, one pass of the kernel, columns out."""
 
-from collections.abc import Mapping, Sequence
-from itertools import accumulate
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import accumulate, pairwise
 from typing import Final
 
 import numpy as np
@@ -13,13 +13,16 @@ from assets.features.errors import FeaturesError
 from assets.features.indicators import Indicator, indicators
 from assets.features.indicators.base import Array
 from assets.features.indicators.external import External
-from assets.features.kernel import Books, Feed, Rows, Series, Tape, batch, label
+from assets.features.kernel import Books, Feed, Rows, Series, Tape, batch
 from assets.features.state import BLOCK, State, prepare, slot_of
+from assets.hours import Window
 
 Ticks = tuple[pl.DataFrame, pl.DataFrame]
 """One market's clean_books and trades."""
 
 _NEVER: Final = np.iinfo(np.int64).max
+
+_WHOLE: Final = pl.col("bid_px_00") < pl.col("ask_px_00")
 
 
 def indicator_names(leaders: Sequence[str]) -> list[str]:
@@ -37,6 +40,8 @@ def build(
     horizon_ns: int,
     open_ns: int | None = None,
     close_ns: int | None = None,
+    continuous: Window | None = None,
+    leaders_continuous: Mapping[str, Window] | None = None,
     chosen: Sequence[Indicator] | None = None,
     series: Mapping[str, pl.DataFrame] | None = None,
 ) -> pl.DataFrame:
@@ -44,8 +49,10 @@ def build(
 
     Only events of the session count, open_ns <= ts_event < close_ns; a market's first book in it is
     where its indicators begin. Rows exist from the traded market's first whole book on (two sides
-    that do not touch). The label is null where one horizon later is past the session's last instant,
-    or past the traded market's last known book event if that is earlier: what came then is not known.
+    that do not touch). The label is null where one horizon later is past the last instant of the row's stretch of continuous
+    trading, or past the traded market's last known book event if that is earlier: what came then is not known. Where the traded
+    market's trading pauses or its instrument changes, all indicators begin anew, and there is no row in between; they do, too, where a
+    leader comes back or turns to another instrument, so that no move spans it.
 
     Args:
         books: `clean_books` of the traded market; trades: its `trades`.
@@ -53,6 +60,7 @@ def build(
         tick: price step of the traded market in 1e-9; leader_ticks: of each leader.
         horizon_ns: how far ahead the label looks.
         open_ns: the session's first instant; close_ns: the first instant after it; None: as far as the books go.
+        continuous: in place of both, the session and its stretches of continuous trading; leaders_continuous: of the leaders that pause.
         chosen: indicators, instead of the default set of these leaders.
         series: for each `External` among them its table (`assets.features.tables.read_series`), by its `series`.
 
@@ -63,21 +71,58 @@ def build(
     for name in leaders:
         if name not in leader_ticks:
             raise FeaturesError(f"leader {name} has no tick size: give it one in leader_ticks")
-    state = prepare(chosen, list(leaders), [tick, *(leader_ticks[name] for name in leaders)], BLOCK)
-    pairs = [(books, trades), *leaders.values()]
-    session = [(within(pair[0], open_ns, close_ns), within(pair[1], open_ns, close_ns)) for pair in pairs]
-    rows = _rows(sum(pair[0].height for pair in session), len(chosen))
-    own = session[0][0].filter(pl.col("bid_px_00") < pl.col("ask_px_00"))
-    count, labels = 0, np.empty(rows.ts.size, np.float32)
-    if own.height:
-        count = batch(state, feed(session, chosen, series or {}, state), rows)
-        end = min(books["ts_event"][-1], _NEVER if close_ns is None else close_ns - 1)
-        quotes = (own[column].to_numpy() for column in ("ts_event", "bid_px_00", "ask_px_00"))
-        label(rows, count, *quotes, (horizon_ns, end), float(tick), labels)
-    columns = {"ts_event": rows.ts, "row": rows.row, "own": rows.own, "bid_px": rows.bid, "ask_px": rows.ask, "label": labels}
-    columns |= {indicator.name: values for indicator, values in zip(chosen, rows.values, strict=True)}
-    table = pl.DataFrame({name: values[:count] for name, values in columns.items()})
-    return table.with_columns(pl.col("label").fill_nan(None))
+    ticks = [tick, *(leader_ticks[name] for name in leaders)]
+    window = continuous or Window(open_ns or 0, _NEVER if close_ns is None else close_ns)
+    paused = {name: other for name, other in (leaders_continuous or {}).items() if name in leaders}
+    pairs = [(books, trades), *(_traded(pair, paused.get(name)) for name, pair in leaders.items())]
+    parts = []
+    for begin, end in _parts(window, paused.values()):
+        state = prepare(chosen, list(leaders), ticks, BLOCK)
+        part = [(within(pair[0], begin, end), within(pair[1], begin, end)) for pair in pairs]
+        rows, count = _rows(sum(pair[0].height for pair in part), len(chosen)), 0
+        if part[0][0].filter(_WHOLE).height:
+            count = batch(state, feed(part, chosen, series or {}, state), rows)
+        columns = {"ts_event": rows.ts, "row": rows.row, "own": rows.own, "bid_px": rows.bid, "ask_px": rows.ask}
+        columns |= {indicator.name: values for indicator, values in zip(chosen, rows.values, strict=True)}
+        parts.append(pl.DataFrame({name: values[:count] for name, values in columns.items()}))
+    table = pl.concat(parts)
+    labels = _labels(table, books.filter(_WHOLE), books["ts_event"][-1] if books.height else 0, window, horizon_ns, tick)
+    return table.insert_column(table.columns.index("ask_px") + 1, labels)
+
+
+def _parts(window: Window, leaders: Iterable[Window]) -> list[tuple[int, int]]:
+    """The stretches over which indicators go on, (begin, end): the traded market's, divided where a leader begins again."""
+    again = sorted({stretch.begin_ns for leader in leaders for stretch in leader.admitting[1:]})
+    found = []
+    for stretch in window.admitting:
+        moments = [stretch.begin_ns, *(moment for moment in again if stretch.begin_ns < moment < stretch.end_ns), stretch.end_ns]
+        found += list(pairwise(moments))
+    return found
+
+
+def _traded(ticks: Ticks, window: Window | None) -> Ticks:
+    """What of a leader's books and trades lies in its own continuous trading; all where it never pauses."""
+    if window is None or not window.pauses:
+        return ticks
+    books, trades = (frame.filter(pl.Series(window.within(frame["ts_event"].to_numpy()))) for frame in ticks)
+    return books, trades
+
+
+def _labels(table: pl.DataFrame, whole: pl.DataFrame, last_ns: int, window: Window, horizon_ns: int, tick: int) -> pl.Series:
+    """Mid in force one horizon after each row minus the mid of the row, in ticks; null where that is past what its stretch shows.
+
+    `whole` are the traded market's books that have two sides; in force at t is the last one with ts_event <= t.
+    """
+    begins, ends = (np.array([stretch[k] for stretch in window.continuous], np.int64) for k in (0, 1))
+    ts = table["ts_event"].to_numpy()
+    of_row, later = np.maximum(np.searchsorted(begins, ts, side="right") - 1, 0), ts + horizon_ns
+    known = (ts < ends[of_row]) & (later < ends[of_row]) & (later <= last_ns)
+    at = np.searchsorted(whole["ts_event"].to_numpy(), later[known], side="right") - 1
+    bid, ask = (whole[f"{side}_px_00"].to_numpy()[at] for side in ("bid", "ask"))
+    moved = (bid + ask - table["bid_px"].to_numpy()[known] - table["ask_px"].to_numpy()[known]) / (2.0 * tick)
+    values = np.full(table.height, np.nan, np.float32)
+    values[known] = moved
+    return pl.Series("label", values).fill_nan(None)
 
 
 def feed(ticks: Sequence[Ticks], chosen: Sequence[Indicator], series: Mapping[str, pl.DataFrame], state: State) -> Feed:

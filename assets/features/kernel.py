@@ -335,21 +335,6 @@ def batch(state, feed, rows):  # type: ignore[no-untyped-def]
     return tell(state, rows.values, told)
 
 
-@njit(cache=True)
-def label(rows, count, ts, bid, ask, then, tick, out):  # type: ignore[no-untyped-def]
-    """Mid in force one horizon after each row minus the mid of the row, in ticks; NaN where that is after the end.
-
-    ts, bid, ask: the traded market's whole books, in time's order; in force at t is the last one with ts <= t.
-    then: (horizon, end) in nanoseconds.
-    """
-    j = 0
-    for i in range(count):
-        at = rows.ts[i] + then[0]
-        while j + 1 < ts.size and ts[j + 1] <= at:
-            j += 1
-        out[i] = (bid[j] + ask[j] - rows.bid[i] - rows.ask[i]) / (2.0 * tick) if at <= then[1] else math.nan
-
-
 class Stream:
     """The same indicators, one event at a time: for live use, and to hold the batch against.
 

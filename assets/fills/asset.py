@@ -6,6 +6,7 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
+from assets.books.continuous import read_continuous
 from assets.calendar import Calendar
 from assets.curves.champion import traded
 from assets.curves.rivals import CURVES
@@ -88,7 +89,7 @@ def simulated_fills(desk: Desk) -> dg.AssetsDefinition:
     def asset(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         session = dt.date.fromisoformat(context.partition_key)
         with told():
-            window = calendar.window(market, session)
+            window = read_continuous(lake, calendar.window(market, session), market, session)
             traded = nothing()
             if window is not None:
                 policy = _policy(desk, lake, session)
@@ -179,7 +180,7 @@ def policy_ablation(desk: Desk) -> dg.AssetsDefinition:
     def asset(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         session = dt.date.fromisoformat(context.partition_key)
         with told():
-            window = calendar.window(market, session)
+            window = read_continuous(lake, calendar.window(market, session), market, session)
             if window is None:
                 lake.write("policy_ablation", PolicyAblation.empty(), PolicyAblation, market=market, session=session)
                 return result(context, 0, session="no session")
@@ -205,7 +206,7 @@ def what_if(desk: Desk) -> dg.AssetsDefinition:
     def asset(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         session = dt.date.fromisoformat(context.partition_key)
         with told():
-            window = calendar.window(market, session)
+            window = read_continuous(lake, calendar.window(market, session), market, session)
             if window is None:
                 lake.write("what_if", WhatIf.empty(), WhatIf, market=market, session=session)
                 return result(context, 0, session="no session")

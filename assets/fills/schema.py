@@ -45,8 +45,8 @@ class Orders(pa.DataFrameModel):
     answer: str = pa.Field(isin=["resting", "filled", "rejected", "cancelled", "too_late"], description="State right after arrival")
     refusal: str = pa.Field(
         nullable=True,
-        isin=["own_order", "post_only", "position", "message_rate", "order_to_trade", "closed", "loss", "ending"],
-        description="Why it was rejected: it would meet our own or take; a limit of position, messages, loss; the session ends or is over",
+        isin=["own_order", "post_only", "position", "message_rate", "order_to_trade", "closed", "loss", "ending", "not_trading"],
+        description="Why it was rejected: it would meet our own or take; a limit of position, messages, loss; trading ends or pauses",
     )
     queue_ahead: pl.Int64 = pa.Field(nullable=True, description="Contracts ahead on arrival of a new order")
     score: pl.Float64 = pa.Field(nullable=True, description="The policy's score at the decision")

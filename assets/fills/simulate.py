@@ -167,13 +167,14 @@ def _fills(fills: np.ndarray, clock: _Marks, base: int, market: Market) -> pl.Da
 
 
 def _equity(fills: pl.DataFrame, clock: _Marks) -> pl.DataFrame:
-    """The account after the last fill of each moment, at each whole minute, at the open and at the close."""
+    """The account after the last fill of each moment, at each whole minute, at the open and the close, and on both sides of a roll."""
     if not clock.any:
         return nothing().equity
     opens, closes = clock.window.open_ns, clock.window.close_ns
     fill_ts = fills["ts_event"].to_numpy()
     minutes = np.arange(-(-opens // MINUTE) * MINUTE, closes + 1, MINUTE, dtype=np.int64)
-    ts = np.unique(np.concatenate([fill_ts, minutes, np.array([opens, closes])]))
+    rolls = [moment for roll in clock.window.rolls for moment in roll]
+    ts = np.unique(np.concatenate([fill_ts, minutes, np.array([opens, closes, *rolls])]))
     after = np.searchsorted(fill_ts, ts, side="right")
     position = np.concatenate([[0], fills["position"].to_numpy()])[after]
     cash = np.concatenate([[0], fills["cash"].to_numpy()])[after]

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 
 import polars as pl
 
+from assets.books.continuous import read_continuous
 from assets.books.rebuild import applied
 from assets.calendar import Calendar
 from assets.curves.forecast import model_of, read_trainings
@@ -55,7 +56,7 @@ def read_training_sessions(desk: Desk, lake: Lake, period: dt.date) -> dict[dt.d
     sessions = {}
     for k, fold in enumerate(folds):
         for day in fold:
-            window = calendar.window(market, day)
+            window = read_continuous(lake, calendar.window(market, day), market, day)
             if window is None:
                 raise FillsError(f"{market} has statistics for {day}, which its calendar calls a holiday: `tickline demo` makes it anew")
             features = lake.read("feature_table", columns, market=market, session=day)

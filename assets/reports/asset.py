@@ -9,6 +9,7 @@ import dagster as dg
 import pandera.polars as pa
 import polars as pl
 
+from assets.books.continuous import read_continuous
 from assets.books.schema import BookQuality, Quarantine
 from assets.calendar import Calendar
 from assets.curves.schema import CurveModel, ModelImportance, ModelScores
@@ -190,6 +191,7 @@ def write_session_page(desk: Desk, lake: Lake, session: dt.date) -> tuple[Path, 
         curves=lake.read("curve_model", **of_period) if lake.exists("curve_model", **of_period) else None,
         quality=quality,
         refused=refused,
+        window=read_continuous(lake, Calendar(desk).window(market, session), market, session),
         what_if=lake.read("what_if", **keys).with_columns(session=pl.lit(session)) if lake.exists("what_if", **keys) else None,
     )
     report = tables.summarise()

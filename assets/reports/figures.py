@@ -6,9 +6,10 @@ import numpy as np
 import polars as pl
 
 from assets.desk import PRICE_UNIT, Market
+from assets.hours import Window
 from assets.reports.page import money
 from assets.reports.plot import Figure, axes, listed, logarithmic, marked, milliseconds, name_days, packed, stroke, thin
-from assets.reports.summary import price_worth
+from assets.reports.summary import jumps, price_worth
 
 _CROWD: Final = 400
 """Fills from which on markers are drawn smaller, so that they do not hide one another."""
@@ -58,7 +59,7 @@ def price(quotes: pl.DataFrame, fills: pl.DataFrame) -> Figure | None:
     return axes(traces, height=420, time=True, hovermode="closest")
 
 
-def pnl(equity: pl.DataFrame, fills: pl.DataFrame, market: Market, unit: str) -> Figure | None:
+def pnl(equity: pl.DataFrame, fills: pl.DataFrame, market: Market, unit: str, window: Window | None = None) -> Figure | None:
     """The account through the session: after fees, before fees, and one contract held from the first mid on."""
     if not equity.height:
         return None
@@ -66,7 +67,7 @@ def pnl(equity: pl.DataFrame, fills: pl.DataFrame, market: Market, unit: str) ->
     told = equity.sort("ts_event", maintain_order=True).join_asof(paid, on="ts_event").with_columns(pl.col("paid").fill_null(0))
     x = milliseconds(told["ts_event"])
     net, gross = told["equity"].to_numpy() / PRICE_UNIT, (told["equity"] + told["paid"]).to_numpy() / PRICE_UNIT
-    hold = (told["mid"] - told["mid"][0]).to_numpy() * price_worth(market)
+    hold = (told["mid"] - told["mid"][0] - jumps(told, window)).to_numpy() * price_worth(market)
     lines = [
         stroke("one contract held", *thin(x, hold), "--muted", width=1, dash="dot", shape="hv"),
         stroke("before fees", *thin(x, gross), "--third", width=1.25, dash="dash", shape="hv"),

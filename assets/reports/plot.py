@@ -45,6 +45,18 @@ def share_clock(figures: list[Figure], frames: list[pl.DataFrame]) -> None:
         figure["layout"]["xaxis"]["range"] = [first - margin, last + margin]
 
 
+def grey_out(figures: list[Figure], pauses: list[tuple[int, int]]) -> None:
+    """Lay a grey band over each of these times, (begin, end) in UTC nanoseconds, on figures over time."""
+    for figure in figures:
+        figure["layout"]["shapes"] = [
+            {"type": "rect", "xref": "x", "yref": "paper", "x0": begin / 1e6, "x1": end / 1e6, "y0": 0, "y1": 1, **_BAND}
+            for begin, end in pauses
+        ]
+
+
+_BAND: Final[Figure] = {"fillcolor": "--rule", "opacity": 0.35, "line": {"width": 0}, "layer": "below"}
+
+
 def name_days(figure: Figure, days: list[str]) -> None:
     """Write at most DAYS_NAMED of the dates under an axis of sessions or periods, so short that a phone has room for them.
 

@@ -1,18 +1,19 @@
 """The page of one session, from its frames alone."""
 
 import datetime as dt
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import polars as pl
 
 from assets.desk import Market
+from assets.hours import Window
 from assets.reports import figures, origin
 from assets.reports.data import data_exhibits
 from assets.reports.exhibits import curve_exhibits, origin_queries, origins
 from assets.reports.luck import assumptions
 from assets.reports.page import Card, Exhibit, Link, Page, Section, fall, money, number, percent, render, write
-from assets.reports.plot import share_clock
+from assets.reports.plot import grey_out, share_clock
 from assets.reports.statistics import scoreboard
 from assets.reports.summary import summarise
 
@@ -42,6 +43,8 @@ class SessionTables:
     """Its rows of `what_if`, likewise."""
     of: str | None = None
     """Name of the money where it is not the market's currency."""
+    window: Window | None = None
+    """The session's hours and when within them the market traded; None where nobody knows."""
 
     @property
     def unit(self) -> str:
@@ -56,7 +59,7 @@ class SessionTables:
     def summarise(self) -> pl.DataFrame:
         """The session's row of `performance_report`."""
         frames = (self.orders, self.fills, self.equity, self.predictions)
-        return summarise(*frames, self.market, provenance=self.provenance, unit=self.of)
+        return summarise(*frames, self.market, provenance=self.provenance, unit=self.of, window=self.window)
 
 
 def write_try_page(path: Path, tables: SessionTables) -> pl.DataFrame:
@@ -189,7 +192,7 @@ def _result(tables: SessionTables, sql: dict[str, str]) -> list[Exhibit]:
             f"Cumulative P&L, {unit}",
             "Net is what the account is worth after fees; what it holds is worth the mid. The dashed line is the same before fees. The "
             "dotted line is one contract bought at the first mid and kept.",
-            figures.pnl(tables.equity, tables.fills, tables.market, unit),
+            figures.pnl(tables.equity, tables.fills, tables.market, unit, tables.window),
             sql.get("pnl"),
         ),
         Exhibit(
@@ -207,5 +210,9 @@ def _result(tables: SessionTables, sql: dict[str, str]) -> list[Exhibit]:
             sql.get("position"),
         ),
     ]
-    share_clock([exhibit.figure for exhibit in exhibits if exhibit.figure], [tables.quotes, tables.equity])
+    timed = [exhibit.figure for exhibit in exhibits if exhibit.figure]
+    share_clock(timed, [tables.quotes, tables.equity])
+    if tables.window and tables.window.pauses:
+        grey_out(timed, tables.window.pauses)
+        exhibits[0] = replace(exhibits[0], how_to_read=exhibits[0].how_to_read + " Grey: the market was not trading continuously.")
     return exhibits

@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 
 from assets.desk import PRICE_UNIT, Market
+from assets.hours import Window
 from assets.reports.schema import PerformanceReport
 
 COLUMNS: Final[tuple[str, ...]] = tuple(PerformanceReport.to_schema().columns)
@@ -26,6 +27,7 @@ def summarise(
     *,
     provenance: str,
     unit: str | None = None,
+    window: Window | None = None,
 ) -> pl.DataFrame:
     """One row of `performance_report`.
 
@@ -37,6 +39,7 @@ def summarise(
         market: for the worth of a price step; a multiplier of 1 / tick_size makes the unit a tick.
         provenance: where the prices came from.
         unit: name of the money; None: the market's currency.
+        window: of the session, where its market may have turned to another instrument.
 
     Returns:
         One row, also for a session without fills, orders or quotes: its figures are then zero or null.
@@ -55,6 +58,7 @@ def summarise(
     ).row(0, named=True)
     net = equity["equity"][-1] / PRICE_UNIT if equity.height else 0.0
     first_mid, last_mid = (equity["mid"][0], equity["mid"][-1]) if equity.height else (0, 0)
+    jumped = jumps(equity, window)[-1] if equity.height else 0
     won, lost = closed.filter(pl.col("net") > 0)["net"], closed.filter(pl.col("net") < 0)["net"]
     row = {
         "provenance": provenance,
@@ -75,12 +79,21 @@ def summarise(
         "short_pnl": trips.filter(pl.col("direction") == -1)["net"].sum(),
         "max_drawdown": drawdown(equity),
         "mean_position": _mean_position(equity),
-        "hold_pnl": (last_mid - first_mid) * price_worth(market),
+        "hold_pnl": (last_mid - first_mid - jumped) * price_worth(market),
         "notional": abs(first_mid) * price_worth(market),
         **_score(predictions),
     }
     kinds = {name: column.dtype.type for name, column in PerformanceReport.to_schema().columns.items()}
     return pl.DataFrame({name: [row[name]] for name in COLUMNS}, schema=kinds)
+
+
+def jumps(equity: pl.DataFrame, window: Window | None) -> pl.Series:
+    """What the mid has changed so far where the market turned to another instrument, 1e-9: whoever holds a contract earns none of it."""
+    rolls = window.rolls if window and equity.height else []
+    mid = dict(equity.select("ts_event", "mid").iter_rows()) if rolls else {}
+    return equity.select(
+        sum(((pl.col("ts_event") >= after) * (mid[after] - mid[before]) for before, after in rolls), pl.lit(0, pl.Int64)).alias("jumps")
+    ).to_series()
 
 
 def price_worth(market: Market) -> float:

@@ -18,6 +18,7 @@ renamed as (
         out_of_order,
         gaps,
         make_timestamp_ns(trusted_from) as trusted_from,
+        silent_ns / 1e9 as silent_seconds,
         instruments,
         make_timestamp_ns(rolled_at) as rolled_at,
         feed_p50_ns / 1e6 as feed_p50_ms,

@@ -6,8 +6,9 @@ import dagster as dg
 import polars as pl
 import pytest
 
+from assets.books.continuous import rows_of
 from assets.books.rebuild import rebuild
-from assets.books.schema import CleanBooks, Trades
+from assets.books.schema import CleanBooks, Trades, TradingStretches
 from assets.calendar import Calendar
 from assets.desk import Desk, Market
 from assets.features.asset import checks, feature_table
@@ -33,11 +34,13 @@ def desk(tmp_path) -> Desk:
 @pytest.fixture
 def ticks(desk, make):
     """Books and trades of both markets from some seconds before the open of the session on, in the lake."""
-    opens = Calendar(desk).window("FLW", SESSION).open_ns
+    window = Calendar(desk).window("FLW", SESSION)
+    opens = window.open_ns
     made = {name: make.random(seed, events=400, start=opens - 20_000_000_000) for seed, name in enumerate(desk.all_markets)}
     for name, (books, trades) in made.items():
         open_lake(desk).write("clean_books", books, CleanBooks, market=name, session=SESSION)
         open_lake(desk).write("trades", trades, Trades, market=name, session=SESSION)
+        open_lake(desk).write("trading_stretches", rows_of(window), TradingStretches, market=name, session=SESSION)
     return made
 
 

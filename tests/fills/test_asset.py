@@ -7,8 +7,9 @@ import numpy as np
 import polars as pl
 import pytest
 
+from assets.books.continuous import rows_of
 from assets.books.rebuild import rebuild
-from assets.books.schema import Quarantine
+from assets.books.schema import Quarantine, TradingStretches
 from assets.calendar import Calendar
 from assets.curves import schema
 from assets.curves.joint import Shapes
@@ -64,6 +65,7 @@ def lake(desk, hand, monkeypatch) -> Lake:
         raw = records(hand, hours.open_ns)
         lake.write("raw_ticks", raw, RawTicks, market="FLW", session=session)
         lake.write("quarantine", rebuild(raw).quarantine, Quarantine, market="FLW", session=session)
+        lake.write("trading_stretches", rows_of(hours), TradingStretches, market="FLW", session=session)
         random = np.random.default_rng(k)
         rows = 1_000
         label = random.integers(-2, 3, rows).astype(np.float32)

@@ -8,7 +8,8 @@ import polars as pl
 import pytest
 from typer.testing import CliRunner
 
-from assets.books.schema import Quarantine
+from assets.books.continuous import rows_of
+from assets.books.schema import Quarantine, TradingStretches
 from assets.calendar import Calendar
 from assets.desk import NS, load_desk
 from assets.fills.policy import Policy
@@ -52,6 +53,7 @@ def desk_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
         keys = {"market": "FLW", "session": day}
         lake.write("raw_ticks", records, RawTicks, **keys)
         lake.write("quarantine", Quarantine.empty(), Quarantine, **keys)
+        lake.write("trading_stretches", rows_of(window), TradingStretches, **keys)
         lake.write("live_orders", done.orders, LiveOrders, **keys)
         lake.write("live_fills", done.fills, LiveFills, **keys)
     return path

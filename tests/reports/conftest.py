@@ -9,12 +9,14 @@ import numpy as np
 import polars as pl
 import pytest
 
-from assets.books.schema import BookQuality, Quarantine
+from assets.books.continuous import rows_of
+from assets.books.schema import BookQuality, Quarantine, TradingStretches
 from assets.curves.schema import CurveModel, Predictions
 from assets.desk import NS, Market
 from assets.features.schema import FeatureTable
 from assets.fills.schema import VARIANTS, Equity, Fills, LiveFills, LiveOrders, Orders, PolicyAblation, WhatIf
 from assets.fills.truth.schema import ReconciledOrders, Reconciliation, ShadowOrders
+from assets.hours import Window
 from assets.lake import Lake
 from assets.reports.session import SessionTables
 from assets.ticks.schema import Recording
@@ -164,6 +166,7 @@ def write_session(lake: Lake, rows, session: dt.date, tables: SessionTables) -> 
     lake.write("predictions", tables.predictions, Predictions, **keys)
     lake.write("feature_table", rows(FeatureTable, quotes), FeatureTable, **keys)
     lake.write("book_quality", rows(BookQuality, [quality]), BookQuality, **keys)
+    lake.write("trading_stretches", rows_of(Window(0, 2**62)), TradingStretches, **keys)
     lake.write("recording", rows(Recording, [{"complete": True}]), Recording, **keys)
     lake.write("quarantine", rows(Quarantine, [{"row": row, "reason": "unknown order"} for row in range(7)]), Quarantine, **keys)
     ways = [{"variant": name, "net_pnl": 10.0 * place - session.day, "contracts": place} for place, name in enumerate(VARIANTS)]

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import polars as pl
 
+from assets.books.continuous import read_continuous
 from assets.calendar import Calendar
 from assets.curves.lab import search
 from assets.curves.lab.gains import Window
@@ -129,7 +130,9 @@ def read(desk: Desk, lake: Lake, candidates: Sequence[Indicator], session: dt.da
 
 
 def _built(desk: Desk, lake: Lake, session: dt.date, chosen: Sequence[Indicator]) -> pl.DataFrame:
-    window = Calendar(desk).window(desk.traded, session)
+    calendar = Calendar(desk)
+    hours = {name: read_continuous(lake, calendar.window(name, session), name, session) for name in desk.all_markets}
+    window = hours[desk.traded]
     if window is None:
         raise CurvesError(f"{desk.traded} has features for {session}, which its calendar calls a holiday: `tickline demo` makes it anew")
 
@@ -144,8 +147,8 @@ def _built(desk: Desk, lake: Lake, session: dt.date, chosen: Sequence[Indicator]
         tick=desk.markets[desk.traded].tick,
         leader_ticks={name: desk.markets[name].tick for name in desk.leaders},
         horizon_ns=desk.horizon_ns,
-        open_ns=window.open_ns,
-        close_ns=window.close_ns,
+        continuous=window,
+        leaders_continuous={name: its for name in desk.leaders if (its := hours[name])},
         chosen=chosen,
     )
 

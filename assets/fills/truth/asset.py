@@ -5,6 +5,7 @@ import datetime as dt
 import dagster as dg
 import polars as pl
 
+from assets.books.continuous import read_continuous
 from assets.desk import Desk
 from assets.fills.tape import make_tape
 from assets.fills.truth.log import log_of
@@ -28,7 +29,7 @@ def shadow_orders(desk: Desk) -> dg.AssetsDefinition:
     def asset(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         session = dt.date.fromisoformat(context.partition_key)
         with told():
-            window = calendar.window(market, session)
+            window = read_continuous(lake, calendar.window(market, session), market, session)
             table, why_not = ShadowOrders.empty(), "no session"
             if window is not None:
                 records = read_records(lake, market, session)

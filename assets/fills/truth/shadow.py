@@ -5,7 +5,7 @@ an estimator asked, from levels and trades alone, as an aggregated feed shows th
 
 - the estimator knows the order's price, its own contracts and those that stood ahead when it joined;
 - a trade takes from the front; of a cancel the queue model says where it stood (`queues.py`, the simulator's own arithmetic);
-- the order is asked about until it leaves. An estimate that has not filled when the real order does is followed for
+- the order is asked about until it leaves or trading ends. An estimate that has not filled when the real order does is followed for
   `GRACE_NS` more, for the error of the time; its fate is told wrong all the same.
 
 An order counts as filled with its first contract. The exact queue is asked too: it knows whose contracts traded and left,
@@ -83,7 +83,9 @@ def ask(
     asked, estimated = np.zeros(most, ASKED), np.zeros((most, len(models)), np.int64)
     errors = np.zeros((most, 2, len(models)))
     queues, exponents = np.array([m.queue for m in models]), np.array([m.exponent for m in models])
-    n = _ask(tape.rows, tape.width, window.open_ns, window.close_ns, every, queues, exponents, asked, estimated, errors)
+    shut = ~window.within(tape.rows["ts"])
+    shut &= tape.rows["ts"] >= window.open_ns
+    n = _ask(tape.rows, tape.width, window.open_ns, window.close_ns, shut, every, queues, exponents, asked, estimated, errors)
     return asked[:n], estimated[:n], errors[:n]
 
 
@@ -139,8 +141,8 @@ def fit_exponent(fidelities: pl.DataFrame) -> pl.DataFrame:
 
 
 def _markouts(tape: Tape, asked: np.ndarray, ts: np.ndarray, window: "Window") -> np.ndarray:
-    """Ticks that each fill is worth `MARKOUT_NS` later; those of never (0), or whose markout falls after the close, are left out."""
-    kept = (ts > 0) & (ts + MARKOUT_NS <= window.close_ns)
+    """Ticks that each fill is worth `MARKOUT_NS` later; those of never (0), or whose markout lies past the end of trading, are left out."""
+    kept = (ts > 0) & (ts + MARKOUT_NS <= window.until(ts))
     mids = double_mids(tape)
     if not kept.any() or not len(mids):
         return np.empty(0)
@@ -159,6 +161,7 @@ def _ask(
     width: int,
     open_ns: int,
     close_ns: int,
+    shut: np.ndarray,
     every: int,
     queues: np.ndarray,
     exponents: np.ndarray,
@@ -184,6 +187,7 @@ def _ask(
         elif kind == CLEARED:
             ladder[:] = 0
             restored = priority
+        if shut[r] or kind == CLEARED:
             for s in range(2):
                 for j in range(count[s]):
                     _close(active[s, j], ts, asked, ahead, true_ahead, last, errors, estimated)

@@ -16,6 +16,7 @@ from assets.fills.tape import double_mids, make_tape
 from assets.fills.truth.log import LogError, log_of, read_log, write_log
 from assets.fills.truth.reconcile import Setting, calibrate, reconcile
 from assets.fills.truth.schema import ReconciledOrders, Reconciliation
+from assets.hours import Window
 from assets.lake import check
 from assets.ticks.dbn import to_frame
 from assets.ticks.exchange import Instrument
@@ -24,7 +25,7 @@ from assets.ticks.exchange import simulate as simulate_exchange
 MARKET = Market(symbol="F", tick_size=Decimal("0.1"), multiplier=Decimal(50), maker_fee=Decimal("1.4"), taker_fee=Decimal("1.4"))
 TRADING = Trading(max_position=4, daily_loss_limit=Decimal(100_000))
 OPEN = int(dt.datetime(2026, 8, 24, 13, 30, tzinfo=dt.UTC).timestamp()) * NS
-HOURS = SimpleNamespace(open_ns=OPEN, close_ns=OPEN + 1_800 * NS)
+HOURS = Window(OPEN, OPEN + 1_800 * NS)
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,6 @@
 
 import datetime as dt
 from decimal import Decimal
-from types import SimpleNamespace
 
 import numpy as np
 import polars as pl
@@ -13,6 +12,7 @@ from assets.fills.queues import EXACT, OPTIMIST, PESSIMIST
 from assets.fills.tape import Tape, make_tape
 from assets.fills.truth.schema import QueueFit, ShadowOrders
 from assets.fills.truth.shadow import MODELS, QueueModel, ask, fidelity, fit_exponent
+from assets.hours import Window
 from assets.lake import check
 from assets.ticks.dbn import to_frame
 from assets.ticks.exchange import Instrument, simulate
@@ -21,7 +21,7 @@ BUY, SELL = 1, -1
 THREE = (QueueModel(EXACT, 1.0), QueueModel(PESSIMIST, 1.0), QueueModel(OPTIMIST, 1.0))
 MS = 1_000_000
 OPEN = int(dt.datetime(2026, 8, 24, 13, 30, tzinfo=dt.UTC).timestamp()) * NS
-HOURS = SimpleNamespace(open_ns=OPEN, close_ns=OPEN + 600 * NS)
+HOURS = Window(OPEN, OPEN + 600 * NS)
 
 
 def question(hand, stream):
@@ -131,7 +131,7 @@ def test_the_table_keeps_its_contract_and_counts_every_fate_once():
 
 
 def test_a_session_without_orders_near_the_touch_has_no_rows(hand):
-    late = SimpleNamespace(open_ns=hand.open + 3_000 * MS, close_ns=hand.hours.close_ns)
+    late = Window(hand.open + 3_000 * MS, hand.hours.close_ns)
     assert fidelity(make_tape(queue(hand).frame(), hand.market), late).is_empty()
 
 
