@@ -153,8 +153,8 @@ def _tried(
     instrument = _instrument(symbol, definition, books.books, fee)
     market, chosen = instrument.market, indicators([])
     opens = _opening(books)
-    span = books.books["ts_event"]
-    session = Window(span.min() if opens is None else opens, span.max() + 1) if span.len() else Window(0, 1)
+    span = books.books["ts_event"].to_numpy()
+    session = Window(int(span[0]) if opens is None else opens, int(span[-1]) + 1) if span.size else Window(0, 1)
     session = continuous(session, raw, books, ())
     features = build(books.books, books.trades, {}, tick=market.tick, leader_ticks={}, horizon_ns=HORIZON_NS, continuous=session)
     train, test = split(features)

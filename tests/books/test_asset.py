@@ -1,5 +1,6 @@
-"""The floor as Dagster sees it: four tables, one asset, checks that can fail."""
+"""The floor as Dagster sees it: five tables, one asset, checks that can fail."""
 
+import datetime as dt
 import warnings
 
 import dagster as dg
@@ -7,9 +8,11 @@ import polars as pl
 import pytest
 
 from assets.books.asset import checks, clean_books
+from assets.books.continuous import rows_of
 from assets.books.quality import faults, unaccounted
 from assets.books.rebuild import rebuild
 from assets.books.schema import BookQuality
+from assets.calendar import Calendar
 from assets.desk import Quality, load_desk
 from assets.provenance import open_lake
 from assets.ticks.schema import RawTicks, TradingHalts
@@ -50,10 +53,12 @@ def outcomes(run):
     return {evaluation.check_name: evaluation.passed for evaluation in run.get_asset_check_evaluations()}
 
 
-def test_the_asset_writes_its_four_tables_and_every_contract_holds(desk, stream):
+def test_the_asset_writes_its_five_tables_and_every_contract_holds(desk, stream):
     run = materialise(desk, stream)
-    lake, made = open_lake(desk), rebuild(stream, open_ns=OPEN, tick=desk.markets["FLW"].tick)
+    window = Calendar(desk).window("FLW", dt.date.fromisoformat(SESSION))
+    lake, made = open_lake(desk), rebuild(stream, open_ns=OPEN, close_ns=window.close_ns, tick=desk.markets["FLW"].tick)
     tables = {"clean_books": made.books, "trades": made.trades, "quarantine": made.quarantine, "book_quality": made.quality}
+    tables["trading_stretches"] = rows_of(window.rolled([(0, stream["instrument_id"][0])]))
     for table, expected in tables.items():
         assert lake.read(table, **KEYS).equals(expected)
     contracts = {f"{table}_contract": True for table in tables}

@@ -168,7 +168,7 @@ def test_orders_that_come_outside_continuous_trading_are_refused(hand):
     window = Window(hand.open, hand.open + hand.hour).without([(hand.open + 1_000 * MS, hand.open + 2_000 * MS)], "halt")
     wire = hand.Wire(hand.quiet_market(), hours=window)
     for at in (500, 990, 1_500, 2_500):
-        wire.send(at, BUY, 100)
+        wire.run(until=at).send(at, BUY, 100)
     wire.run()
     told = [(ANSWERS[int(request["answer"])], REFUSALS[int(request["refusal"])]) for request in wire.room.requests[:4]]
     assert told == [("resting", ""), ("rejected", "not_trading"), ("rejected", "not_trading"), ("resting", "")]

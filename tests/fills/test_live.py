@@ -26,6 +26,7 @@ from assets.fills.tape import Tape, make_tape
 from assets.fills.truth.log import log_of
 from assets.fills.truth.reconcile import Setting, calibrate, reconcile
 from assets.fills.wire import FILL, REQUEST, SLOT_BITS, SLOTS
+from assets.hours import Window
 from assets.ticks.dbn import to_frame
 from assets.ticks.exchange import Instrument, courses
 from assets.ticks.exchange import simulate as simulate_exchange
@@ -33,7 +34,7 @@ from assets.ticks.exchange.engine import NOBODY, ROWS
 
 MONDAY = dt.date(2026, 8, 24)
 OPEN = int(dt.datetime(2026, 8, 24, 13, 30, tzinfo=dt.UTC).timestamp()) * NS
-HOURS = SimpleNamespace(open_ns=OPEN, close_ns=OPEN + 1_800 * NS)
+HOURS = Window(OPEN, OPEN + 1_800 * NS)
 MARKETS = (Instrument(1, 100_000_000, follows=True), Instrument(2, 250_000_000, follows=False))
 MARKET = Market(symbol="F", tick_size=Decimal("0.1"), multiplier=Decimal(50), maker_fee=Decimal("1.4"), taker_fee=Decimal("1.4"))
 TRADING = Trading(max_position=4, daily_loss_limit=Decimal(100_000))

@@ -151,7 +151,7 @@ def test_an_order_moved_through_the_market_takes_and_fills_nobody_where_it_stood
 def test_an_order_that_joins_after_a_clear_joins_behind_ours_whoever_joined_before_it(hand):
     """A book emptied with and without a snapshot after it, one whose orders lie off the ladder: nothing hangs on an order elsewhere."""
     ours = []
-    for restored, other in product(([], [(BUY, 99, 7)], [(BUY, 10_000_000, 7), (BUY, 99, 7)]), (False, True)):
+    for restored, other in product(([], [(BUY, 99, 7)], [(SELL, 10_000_000, 7), (BUY, 99, 7)]), (False, True)):
         stream, flags = hand.quiet_market().clear(100), codes.F_SNAPSHOT
         for k, (side, px, size) in enumerate(restored):
             stream.add(100, side, px, size, 500 + k, flags=flags)
