@@ -57,7 +57,7 @@ def reconcile_log(desk: Desk, file: Path, session: dt.date | None = None, *, wit
     market, calendar, lake = desk.markets[desk.traded], Calendar(desk), open_lake(desk)
     log, tables, refused, placed = read_log(file, market), [], [], 0
     for day in calendar.sessions():
-        window = read_continuous(lake, calendar.window(desk.traded, day), desk.traded, day)
+        window = calendar.window(desk.traded, day)
         if window is None:
             continue
         lines = log.filter(pl.col("ts").is_between(window.open_ns, window.close_ns, closed="left"))
@@ -65,6 +65,7 @@ def reconcile_log(desk: Desk, file: Path, session: dt.date | None = None, *, wit
         if lines.is_empty() or session not in (None, day):
             continue
         tape = make_tape(read_records(lake, desk.traded, day), market)
+        window = read_continuous(lake, window, desk.traded, day) or window
         rows, orders = reconcile(lines, tape, window, market, desk.trading, with_limits=with_limits)
         tables.append(rows.select(pl.lit(day).alias("session"), pl.all()))
         if rows.height:

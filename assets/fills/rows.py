@@ -38,4 +38,4 @@ ROW: Final = np.dtype(
 """ts: UTC nanoseconds, never falling; px: ticks above the tape's base; size: contracts; priority: of the order
 concerned (of a clear: the last that its snapshot can restore); bid, ask: best prices after the row, which a stub
 quote may have far off the ladder, NO_BID and NO_ASK where a side is empty; side: of the resting contracts; crossed:
-whether the best prices touch or cross at this nanosecond, where nobody trades."""
+whether the best prices touch or cross before this nanosecond or at its end, so that nobody trades."""

@@ -160,13 +160,14 @@ def _hold_to_tick(rows: np.ndarray, known: np.ndarray, on_tick: np.ndarray, mark
 
 
 def _crossed(rows: np.ndarray) -> npt.NDArray[np.bool_]:
-    """At each row, whether the best prices touch or cross somewhere in its nanosecond, from what stood before it on."""
+    """At each row, whether the best prices touch or cross before its nanosecond or at its end; what a single event does on its way is no
+    state of the market."""
     meet, ts = rows["bid"] >= rows["ask"], rows["ts"]
     if not meet.any():
         return meet
-    begins = np.flatnonzero(np.diff(ts, prepend=ts[0] - 1))
-    of_moment = np.logical_or.reduceat(meet, begins) | np.append(False, meet[begins[1:] - 1])
-    return np.repeat(of_moment, np.diff(begins, append=len(ts)))
+    ends = np.flatnonzero(np.diff(ts, append=ts[-1] + 1))
+    of_moment = meet[ends] | np.append(False, meet[ends[:-1]])
+    return np.repeat(of_moment, np.diff(ends, prepend=-1))
 
 
 def aggregated(tape: Tape) -> Tape:
