@@ -129,16 +129,18 @@ def reconcile(
         from pipelines.output import print_json, print_table
         from pipelines.reconcile import export_live_log, reconcile_log
 
+        asked = load_desk(desk)
         if export and session is not None:
-            export_live_log(load_desk(desk), session.date(), log)
+            export_live_log(asked, session.date(), log)
             return
         with doing("replaying the log under each delay and queue") if sys.stderr.isatty() else nullcontext():
-            done = reconcile_log(load_desk(desk), log, session.date() if session else None, with_limits=with_limits)
+            done = reconcile_log(asked, log, session.date() if session else None, with_limits=with_limits)
         if as_json:
             tables = {"sessions": done.own, "tested": done.fitted, "refused": done.refused}
             print_json({"fitted": done.best._asdict(), **tables})
             return
-        print_table(done.own.drop("own"), "Log and replay under the desk's own setting")
+        money = asked.markets[asked.traded].currency
+        print_table(done.own.drop("own"), f"Log and replay under the desk's own setting, money in {money}")
         for day, refusal, orders in done.refused.iter_rows():
             typer.echo(f"{day}: the replay refused {orders} orders: {refusal}")
         typer.echo(f"fewest orders missed or imagined: {done.best.latency_ms:g} ms, queue {done.best.queue} {done.best.exponent:g}")

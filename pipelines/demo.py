@@ -23,7 +23,7 @@ def demo(desk_file: Path, *, as_json: bool = False) -> None:
     if as_json:
         print_json({"report": desk.reports / "index.html", "warehouse": desk.warehouse, "weeks": weeks, "warnings": noted})
         return
-    print_table(weeks, title=f"{desk.name}: {desk.traded} on {desk.provenance}, net of fees")
+    print_table(weeks, title=f"{desk.name}: {desk.traded} on {desk.provenance}, {desk.markets[desk.traded].currency} net of fees")
     for warning in noted:
         print(f"warning    {warning}")
     print(f"report     {desk.reports / 'index.html'}")
