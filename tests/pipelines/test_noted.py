@@ -13,11 +13,9 @@ from assets.books.codes import REASONS
 from assets.books.quality import MEANINGS, by_reason, mostly_refused
 from assets.calendar import Calendar
 from assets.desk import Desk, load_desk
-from assets.lake import Lake
-from benchmarks.made import plausible
+from benchmarks.made import put
 from pipelines.cli import app
 from pipelines.instance import open_instance
-from pipelines.layers import LAYERS
 from pipelines.noted import warnings
 from pipelines.sql_models import load
 from pipelines.warehouse import build, sources
@@ -30,11 +28,6 @@ def desk(tmp_path: Path) -> Desk:
     path = tmp_path / "desk.toml"
     path.write_text((Path(__file__).parents[2] / "desk.toml").read_text())
     return load_desk(path)
-
-
-def put(desk: Desk, table: str, day: dt.date, rows: int = 1, **given: list[object]) -> None:
-    layer = LAYERS[table]
-    Lake(desk.lake).write(table, plausible(layer.contract, rows, **given), layer.contract, market="FLW", session=day)
 
 
 def evaluated(desk: Desk, day: dt.date, *, passed: bool, told: str | None = None) -> None:
@@ -73,10 +66,10 @@ def test_records_left_out_books_not_trusted_and_recordings_cut_short_are_told_by
     window = Calendar(desk).window("FLW", MONDAY)
     assert window is not None
     late = window.open_ns + 3_600 * 10**9
-    put(desk, "book_quality", MONDAY, records=[1_000], quarantined=[3], trusted_from=[late])
-    put(desk, "book_quality", TUESDAY, records=[1_000], quarantined=[0], trusted_from=[late + 24 * 3_600 * 10**9 - 3_600 * 10**9])
-    put(desk, "quarantine", MONDAY, 3, reason=["zero_size", "unknown_order", "unknown_order"])
-    put(desk, "recording", MONDAY, complete=[False], damage=["one.dbn.zst is truncated"])
+    put(desk, "book_quality", 1, key=MONDAY, records=[1_000], quarantined=[3], trusted_from=[late])
+    put(desk, "book_quality", 1, key=TUESDAY, records=[1_000], quarantined=[0], trusted_from=[late + 24 * 3_600 * 10**9 - 3_600 * 10**9])
+    put(desk, "quarantine", 3, key=MONDAY, reason=["zero_size", "unknown_order", "unknown_order"])
+    put(desk, "recording", 1, key=MONDAY, complete=[False], damage=["one.dbn.zst is truncated"])
     build(desk, load(sources()))
     told = warnings(desk)
     assert told == [
