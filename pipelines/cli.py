@@ -239,7 +239,7 @@ def record(
         typer.Option(formats=["%Y-%m-%d"], help="Session to record; left out: the traded market's that is open, or its next."),
     ] = None,
     schema: Annotated[str, typer.Option(help="mbo, mbp-10, mbp-1, tbbo or trades.")] = "mbo",
-    stype_in: Annotated[str, typer.Option(help="What the markets' symbols are: raw_symbol, continuous or parent.")] = "raw_symbol",
+    stype_in: Annotated[str, typer.Option(help="What the markets' symbols are: raw_symbol or continuous.")] = "raw_symbol",
     gateway: Annotated[str | None, typer.Option(help="HOST:PORT of another gateway than the vendor's.")] = None,
 ) -> None:
     """Record a live session into the landing folder of a desk whose source is a folder; docs/recording.md."""

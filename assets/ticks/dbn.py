@@ -213,7 +213,7 @@ def symbols_in(path: Path) -> list[str]:
     """
     metadata, blocks = _open(path)
     meant = {symbol: [part["symbol"] for part in periods if part["symbol"].isdigit()] for symbol, periods in metadata.mappings.items()}
-    named = [symbol for symbol, ids in meant.items() if ids]
+    named = sorted(symbol for symbol, ids in meant.items() if ids)
     if len(named) < 2:
         return named
     held: set[int] = set()
@@ -475,7 +475,8 @@ def _wanted(part: np.ndarray, instruments: list[_Instrument] | None) -> np.ndarr
 
 def _one_at_a_time(files: Sequence[_File], symbol: str | None, publisher: int | None, end_ns: int | None) -> Iterator[np.ndarray]:
     """The records of the files, refused where they are of two venues, or of two instruments that do not follow one another."""
-    periods = sorted({each for file in files for each in _instruments(file.path, file.metadata, symbol) or []}, key=lambda each: each[1:])
+    told = dict.fromkeys(each for file in files for each in _instruments(file.path, file.metadata, symbol) or [])
+    periods = sorted(told, key=lambda each: (each.since, each.until))  # of equal ones the header's order is that of time
     parts, now, latest = _joined(files, symbol), None, 0
     for part in parts:
         mine = part if publisher is None else part[part["publisher_id"] == publisher]

@@ -27,6 +27,9 @@ from assets.calendar import Calendar
 from assets.desk import KEY_VARIABLE, NS, DbnFolderSource, Desk
 from assets.ticks.dbn import SCHEMAS, TicksError, header_of, layout_of
 
+_ONE_AT_A_TIME: Final = ("raw_symbol", "continuous")
+"""What symbols can be; a parent means many instruments, which have a book each."""
+
 _LONGEST_WAIT: Final = 30.0
 """Seconds between two attempts to connect; the first waits one, each further one twice as long."""
 
@@ -73,7 +76,7 @@ class Recorder:
         desk: with a source of kind dbn_folder, whose folder the session lands in and whose dataset is subscribed to.
         session: to record, until the traded market's close.
         schema: mbo, mbp-10, mbp-1, tbbo or trades.
-        stype_in: what the markets' symbols are: raw_symbol, continuous or parent.
+        stype_in: what the markets' symbols are: raw_symbol or continuous.
         gateway: host and port of another gateway; None: the vendor's.
         clock: UTC nanoseconds.
         pause: waits that many seconds.
@@ -102,6 +105,8 @@ class Recorder:
             raise TicksError(f"{desk.traded} has no session on {session}: name another with --session")
         if schema not in SCHEMAS:
             raise TicksError(f"no book can be made from schema {schema!r}: use one of {', '.join(SCHEMAS)}")
+        if stype_in not in _ONE_AT_A_TIME:
+            raise TicksError(f"a {stype_in} symbol is not one instrument at a time: use one of {', '.join(_ONE_AT_A_TIME)}")
         self._key = os.environ.get(KEY_VARIABLE, "").strip()
         if not self._key:
             raise TicksError(f"no key for the live gateway: put it in the environment variable {KEY_VARIABLE}")
@@ -293,8 +298,9 @@ class Recorder:
         self._symbols_seen.unlink(missing_ok=True)
 
     def _instruments(self) -> dict[str, list[int]]:
-        """What the gateway said that each symbol means, in this run or one before it; without those that it did not map."""
+        """What the gateway said that each symbol means, in the order of its saying, in this run or one before it; without those that
+        it did not map."""
         lines = self._symbols_seen.read_text().splitlines() if self._symbols_seen.exists() else []
         told = [line.rsplit(" ", 1) for line in lines]
-        found = {symbol: sorted({int(number) for name, number in told if name == symbol}) for symbol in self._symbols}
+        found = {symbol: list(dict.fromkeys(int(number) for name, number in told if name == symbol)) for symbol in self._symbols}
         return {symbol: numbers for symbol, numbers in found.items() if numbers}

@@ -221,6 +221,8 @@ def test_what_cannot_be_recorded_is_refused_before_anything_is_asked(desk: Desk,
         Recorder(desk, dt.date(2026, 8, 29))
     with pytest.raises(TicksError, match="no book can be made from schema 'ohlcv-1s'"):
         Recorder(desk, DAY, schema="ohlcv-1s")
+    with pytest.raises(TicksError, match="a parent symbol is not one instrument at a time: use one of raw_symbol, continuous"):
+        Recorder(desk, DAY, stype_in="parent")
     monkeypatch.delenv("DATABENTO_API_KEY")
     with pytest.raises(TicksError, match="no key for the live gateway"):
         Recorder(desk, DAY)

@@ -321,3 +321,13 @@ class TestInstruments:
         files = [write(tmp_path / f"{name}.dbn", records, *span_of(records), dataset=name) for name in ("XNAS.ITCH", "DBEQ.BASIC")]
         with pytest.raises(TicksError, match=r"mix the datasets DBEQ\.BASIC, XNAS\.ITCH: name one with source\.dataset"):
             read_records(files, symbol=SYMBOL)
+
+    def test_a_recording_in_which_a_symbol_was_told_anew_is_read_in_the_order_of_the_telling(
+        self, records: np.ndarray, tmp_path: Path
+    ) -> None:
+        made = records.copy()
+        made["instrument_id"][: records.size // 2], made["instrument_id"][records.size // 2 :] = 9, 2
+        path = write(tmp_path / "r.dbn", made, *span_of(made), [9, 2])
+        assert read_records([path], symbol=SYMBOL).equals(to_frame(made))
+        with pytest.raises(TicksError, match="instruments at once"):
+            read_records([write(tmp_path / "s.dbn", made, *span_of(made), [2, 9])], symbol=SYMBOL)
