@@ -71,11 +71,13 @@ def try_(
 
     with _one_sentence():
         with doing("starting") as say:
+            from pipelines.kernels import replay_beside
             from pipelines.output import print_json, print_tried
             from pipelines.try_file import try_file
 
             say(f"reading {file}, fitting on its first 60 % and trading the rest")
-            tried = try_file(file, definition, out, symbol=symbol, publisher=publisher, fee=Decimal(str(fee)))
+            with replay_beside() as ready:
+                tried = try_file(file, definition, out, symbol=symbol, publisher=publisher, fee=Decimal(str(fee)), replay_ready=ready)
         if as_json:
             print_json({"page": tried.page, "damage": tried.damage, "warnings": tried.warnings, **tried.report.row(0, named=True)})
         else:

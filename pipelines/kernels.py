@@ -6,8 +6,14 @@ each is called on next to nothing. Where all is compiled already, a half takes a
 """
 
 import datetime as dt
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from decimal import Decimal
+from pathlib import Path
+from typing import Final
 
 import numpy as np
 import polars as pl
@@ -18,7 +24,7 @@ from assets.calendar import Calendar
 from assets.curves.lab.readings import read_session
 from assets.curves.model import fit, predict
 from assets.curves.statistics import session_statistics
-from assets.desk import Desk, SimulatedSource
+from assets.desk import NS, Desk, Market, SimulatedSource, Trading
 from assets.features.build import build
 from assets.features.chosen import desk_indicators, desk_series
 from assets.fills.live import Surroundings, trade_live
@@ -26,12 +32,10 @@ from assets.fills.policy import Policy
 from assets.fills.simulate import simulate
 from assets.fills.tape import make_tape
 from assets.fills.truth.shadow import fidelity
+from assets.hours import Window
 from assets.ticks.dbn import to_frame
 from assets.ticks.exchange.engine import MBO
 from assets.ticks.source import SimulatedExchange
-
-if TYPE_CHECKING:
-    from assets.hours import Window
 
 _EVENTS: Final = 100
 """Of a session that is made for its kernels' sake."""
@@ -44,7 +48,17 @@ def of_markets(desk: Desk) -> None:
     raw = to_frame(exchange.simulate(day)[desk.traded].records if exchange else np.empty(0, MBO))
     rebuild(raw, capacity=1)  # it grows, too
     fidelity(make_tape(raw, market), window)
-    simulate(raw, np.empty(0, np.int64), np.empty(0), market=market, trading=desk.trading, policy=Policy(), window=window)
+    _replay(raw, market, desk.trading, window)
+
+
+def of_replay() -> None:
+    """The kernels of the replay alone, for a market that is not known yet."""
+    market = Market(symbol="NONE", tick_size=Decimal(1), multiplier=Decimal(1), maker_fee=Decimal(0), taker_fee=Decimal(0))
+    _replay(to_frame(np.empty(0, MBO)), market, Trading(), Window(0, NS))
+
+
+def _replay(raw: pl.DataFrame, market: Market, trading: Trading, window: Window) -> None:
+    simulate(raw, np.empty(0, np.int64), np.empty(0), market=market, trading=trading, policy=Policy(), window=window)
 
 
 def of_models(desk: Desk) -> None:
@@ -70,7 +84,29 @@ HALVES: Final[tuple[Callable[[Desk], None], ...]] = (of_models, of_markets)
 """Of about equal length, the longer first."""
 
 
-def _first(desk: Desk) -> tuple[dt.date, "Window"]:
+@contextmanager
+def replay_beside() -> Iterator[Callable[[], None]]:
+    """Compile what a replay needs in a process of its own, while this one compiles and does what comes before; what is yielded waits.
+
+    Half of what a first `tickline try` compiles is the replay. Where it has been compiled before, no process is started.
+    """
+    if any(Path(os.environ["NUMBA_CACHE_DIR"]).glob("*/replay._run-*.nbi")):
+        yield lambda: None
+        return
+    command = [sys.executable, "-c", f"from {__name__} import of_replay; of_replay()"]
+    child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    def ready() -> None:
+        child.wait()  # should it have failed, this process compiles what is missing
+
+    try:
+        yield ready
+    finally:
+        child.terminate()
+        child.wait()
+
+
+def _first(desk: Desk) -> tuple[dt.date, Window]:
     calendar = Calendar(desk)
     windows = ((day, calendar.window(desk.traded, day)) for day in calendar.sessions())
     return next((day, window) for day, window in windows if window)

@@ -7,7 +7,7 @@ chosen within the training part, each stretch of it predicted by curves that wer
 
 import datetime as dt
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
@@ -101,6 +101,7 @@ def try_file(
     publisher: int | None = None,
     fee: Decimal = Decimal(0),
     trading: Trading | None = None,
+    replay_ready: Callable[[], None] = lambda: None,
 ) -> Tried:
     """Run all floors on one DBN file and write its page.
 
@@ -112,6 +113,7 @@ def try_file(
         publisher: whose records, where the file holds several venues; None: the only one.
         fee: a contract, in the unit of the P&L.
         trading: delays and limits; the desk's defaults when None.
+        replay_ready: waits for what the replay needs, where another process makes it ready.
 
     Raises:
         UserError: a file cannot be read, or holds too little to fit on.
@@ -124,8 +126,8 @@ def try_file(
     page, name = out / page_name(file, symbol, publisher), symbol or _stem(file)
     if most := mostly_refused(books.quarantine, raw.height, int((raw["ts_recv"] <= 0).sum())):
         with _explained(file, most):
-            return _tried(file, name, definition, page, raw, books, damage, fee, trading)
-    return _tried(file, name, definition, page, raw, books, damage, fee, trading)
+            return _tried(file, name, definition, page, raw, books, damage, fee, trading, replay_ready)
+    return _tried(file, name, definition, page, raw, books, damage, fee, trading, replay_ready)
 
 
 @contextmanager
@@ -149,6 +151,7 @@ def _tried(
     damage: list[str],
     fee: Decimal,
     trading: Trading,
+    replay_ready: Callable[[], None],
 ) -> Tried:
     instrument = _instrument(symbol, definition, books.books, fee)
     market, chosen = instrument.market, indicators([])
@@ -170,6 +173,7 @@ def _tried(
     parts = stretches_of(train)
     sums = {day + dt.timedelta(days=k): _sums(part, chosen) for k, part in enumerate(parts)}
     model = fit(list(sums.values()), chosen, horizon_ns=HORIZON_NS, first_session=day, last_session=day)
+    replay_ready()
     learning = _tuning_session(train, parts, sums, chosen, records, market, session.between(first, middle - HORIZON_NS), trading)
     with open_backend("serial", [(learning, make_rules(market, trading, learning))], 1) as replays:
         policy = search(replays, [day], trading).winner(float(trading.min_pnl_per_contract))

@@ -2,7 +2,7 @@
 
 from numba import njit
 
-kernel = njit(cache=True, forceinline=True, _nrt=False)
+kernel = njit(cache=True, forceinline=True, _nrt=False, no_cfunc_wrapper=True)
 """Compiles a function that only works on arrays it is given and allocates none.
 
 Without numba's run-time for owned memory (`_nrt`) nothing is reference-counted: else passing a tuple of

@@ -33,7 +33,7 @@ IN_FORCE: Final = 1
 ROW: Final = 2
 """What becomes of a book event."""
 
-_INNER: Final = {"_nrt": False, "error_model": "numpy", "forceinline": True}
+_INNER: Final = {"_nrt": False, "error_model": "numpy", "forceinline": True, "no_cfunc_wrapper": True, "no_cpython_wrapper": True}
 
 
 @njit(cache=True, _nrt=False)

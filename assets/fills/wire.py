@@ -8,11 +8,11 @@ from numba import njit
 from assets.books.codes import Int
 from assets.fills.policy import LEVELS
 
-kernel = njit(cache=True, _nrt=False)
+kernel = njit(cache=True, _nrt=False, no_cfunc_wrapper=True)
 """How the event loop is compiled: nothing in it allocates, so it runs without numba's reference counts, whose
 atomic increments at each call took three quarters of its time (numba 0.68)."""
 
-part = njit(cache=True, _nrt=False, forceinline=True)
+part = njit(cache=True, _nrt=False, forceinline=True, no_cfunc_wrapper=True)
 """The same for what belongs to the loop: a call hands over the whole room, some sixty words, which took a quarter of its time. What is
 called once in ten rows and is long (`trader.amend`) is better called: the loop around it then keeps more in registers."""
 

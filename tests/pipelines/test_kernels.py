@@ -2,6 +2,8 @@
 
 import sys
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +23,8 @@ from assets.fills.tape import make_tape
 from assets.fills.truth.shadow import fidelity
 from assets.ticks.dbn import read_records
 from assets.ticks.source import open_source
-from pipelines.kernels import HALVES
+from pipelines.kernels import HALVES, of_replay
+from pipelines.try_file import try_file
 
 
 def compiled() -> dict[str, int]:
@@ -65,3 +68,19 @@ def test_a_session_finds_all_its_kernels_compiled(make_desk: Callable[..., Path]
     )
     assert traded.outcome.orders > 0
     assert compiled() == before
+
+
+def compiled_late(file: Path, out: Path) -> set[str]:
+    """Kernels of the replay that `tickline try` lacks after `of_replay`, in a process that has done nothing else."""
+    of_replay()
+    before = compiled()
+    assert before["assets.fills.replay._run"] == 1
+    try_file(file, None, out)
+    return {name for name, kinds in compiled().items() if name.startswith("assets.fills.") and kinds != before[name]}
+
+
+def test_what_is_compiled_beside_a_first_try_is_all_that_its_replay_needs(make_desk: Callable[..., Path], tmp_path: Path) -> None:
+    desk = load_desk(make_desk(tmp_path))
+    [file] = open_source(desk).fetch(desk.traded, Calendar(desk).sessions()[0])
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        assert pool.submit(compiled_late, file, tmp_path).result() == set()

@@ -26,7 +26,7 @@ CELLS: Final = 16
 
 Array = np.ndarray
 
-part = njit(_nrt=False, error_model="numpy")
+part = njit(_nrt=False, error_model="numpy", no_cfunc_wrapper=True)
 """How whatever is a part of the one loop is compiled: without counting references, which in a look into a tuple of arrays costs
 more than a step, and without a check of each division for a zero, which the steps make where one can be."""
 

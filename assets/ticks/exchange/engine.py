@@ -23,7 +23,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numba import njit
 
-kernel = njit(cache=True, _nrt=False)
+kernel = njit(cache=True, _nrt=False, no_cfunc_wrapper=True)
 """How the exchange is compiled: nothing in it allocates, so it runs without numba's reference counts, which a tuple of
 arrays would pay at every call."""
 
