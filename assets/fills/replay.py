@@ -243,7 +243,8 @@ def make_session(
     Outside continuous trading nothing is decided. The clock adds a decision each second from `FLAT_BEFORE_CLOSE_NS` before the close,
     so that a market that has fallen silent cannot leave us with a position, and one when a gap in the feed is noticed, of the two kinds
     that `trading` tells (None: none). While messages are lost there is no signal, so that nothing is quoted. Before a roll, and before
-    a scheduled break where the desk asks, the clock does the same, and the signal is infinite: the position is taken off.
+    a scheduled break where the desk asks, the clock does the same, and the signal is infinite: the position is taken off. A roll is
+    known from the records themselves, whether or not the window tells it.
 
     Raises:
         FillsError: the signal is not a number somewhere, or its times fall.
@@ -257,6 +258,7 @@ def make_session(
             raise FillsError(f"the signal is not a number at {first} ns: a prediction must be a number, 0 where there is no opinion")
     if (np.diff(signal_ts) < 0).any():
         raise FillsError("the signal's times fall: sort the predictions by ts_event")
+    window = window.rolled(tape.instruments)
     inside = window.within(signal_ts)
     ending = _endings(window, trading is None or trading.flat_before_break)
     closes = max(window.scheduled_end - FLAT_BEFORE_CLOSE_NS, window.continuous[-1].begin_ns), window.scheduled_end

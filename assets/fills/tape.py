@@ -64,6 +64,8 @@ class Tape(NamedTuple):
     """Prices on the ladder: 0 <= px < width."""
     lost: npt.NDArray[np.int64] = np.empty(0, np.int64)
     """Times, never falling, of the records that say that messages were lost before them (F_MAYBE_BAD_BOOK)."""
+    instruments: tuple[tuple[int, int], ...] = ()
+    """(since, instrument_id) of each instrument of the records, one after another; none where the records do not tell."""
 
 
 def make_tape(records: pl.DataFrame, market: Market) -> Tape:
@@ -91,7 +93,15 @@ def make_tape(records: pl.DataFrame, market: Market) -> Tape:
         known, (px, levels) = _ranked(prices, level_prices)
         rows = resolve_levels(Quoted(ts, action, side, px, size, levels, sizes), len(known))
     rows["crossed"] = _crossed(rows)
-    return _laid(rows, known, market)._replace(lost=ts[records["flags"].to_numpy() & mbo.F_MAYBE_BAD_BOOK != 0])
+    lost = ts[records["flags"].to_numpy() & mbo.F_MAYBE_BAD_BOOK != 0]
+    return _laid(rows, known, market)._replace(lost=lost, instruments=_instruments(records))
+
+
+def _instruments(records: pl.DataFrame) -> tuple[tuple[int, int], ...]:
+    if "instrument_id" not in records.columns:
+        return ()
+    turned = pl.col("instrument_id") != pl.col("instrument_id").shift(1)
+    return tuple(records.filter(turned.fill_null(True)).select("ts_event", "instrument_id").iter_rows())
 
 
 def _ranked(*prices: np.ndarray) -> tuple[np.ndarray, list[np.ndarray]]:

@@ -138,12 +138,16 @@ def test_an_auction_between_two_quotes_changes_no_fill(hand, seed, policy, aucti
 @given(seed=st.integers(0, 10_000), policy=policies, why=st.sampled_from(["break", "roll"]))
 def test_the_position_is_taken_off_before_a_break_and_a_roll_and_none_spans_it(hand, seed, policy, why):
     length = 10 if why == "break" else 0
-    window = paused(hand, [(60, length)], why, close=150)
-    if why == "roll":
-        window = Window(window.open_ns, window.close_ns).rolled([(window.open_ns, 1), (hand.open + 60_000 * MS, 2)])
+    window, end = paused(hand, [(60, length)], why, close=150), hand.open + 60_000 * MS
     records = busy_market(hand, seed, 120, rolled=60 if why == "roll" else None)
+    if why == "roll":  # known from the records alone
+        window = Window(window.open_ns, window.close_ns)
+        records = records.with_columns(instrument_id=pl.when(pl.col("ts_event") < end).then(1).otherwise(2).cast(pl.UInt32))
     made = traded(hand, records, seed, policy, window)
-    end = hand.open + 60_000 * MS
+    if why == "roll":
+        told = traded(hand, records, seed, policy, window.rolled([(0, 1), (end, 2)]))
+        assert made.orders.equals(told.orders)
+        assert made.fills.equals(told.fills)
     flat_from = end - FLAT_BEFORE_CLOSE_NS + 2_000 * MS
     assert made.fills.filter(pl.col("ts_event").is_between(flat_from, end + length * 1000 * MS - 1)).is_empty()
     assert made.equity.filter(pl.col("ts_event").is_between(flat_from, end + length * 1000 * MS))["position"].abs().sum() == 0
