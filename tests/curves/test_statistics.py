@@ -112,7 +112,7 @@ def test_sums_of_another_scale_or_horizon_do_not_add_up(scale):
         session_statistics(features, [scale("x")], horizon_ns=2),
         session_statistics(features, [scale("x", version="2")], horizon_ns=1),
     ):
-        with pytest.raises(CurvesError, match="materialise curve_statistics anew"):
+        with pytest.raises(CurvesError, match="tickline make curve_statistics"):
             here + other
 
 

@@ -4,6 +4,7 @@ With TICKLINE_ALL_KEYS=1 every key of the desk is changed by itself (make test-d
 """
 
 import os
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -87,7 +88,7 @@ def dear(desk_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         open_lake(desk).read("fills", market="FLW", session="2026-09-09")
     told = {finding.what: finding.told for finding in examine(desk, measure=False)}
     assert "markets.FLW.maker_fee was 1.4 when it was made and is 25 now" in told["fills"]
-    assert told["books"] == "24 of 24 partitions"
+    assert re.fullmatch(r"(\d+) of \1 partitions", told["books"])
     run_desk(path, lambda _: None)
     return path
 
