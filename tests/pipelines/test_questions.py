@@ -1,6 +1,6 @@
 """docs/questions.md: every query answers, with the columns of the answer that stands below it.
 
-`python tests/pipelines/test_questions.py --desk desk.toml` asks a desk's warehouse and writes its answers into the page.
+`python -m tests.pipelines.test_questions --desk desk.toml` asks a desk's warehouse and writes its answers into the page.
 """
 
 import argparse
