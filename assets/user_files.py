@@ -43,13 +43,16 @@ def read_table(path: Path) -> pl.DataFrame:
 
     Raises:
         UserError: it is not UTF-8.
-        UserFileError: it is not CSV, or not Parquet.
-        OSError: it cannot be opened.
+        UserFileError: it is not there, cannot be opened, or is not CSV or Parquet.
     """
     try:
         if path.suffix == ".parquet":
             return pl.read_parquet(path, glob=False, hive_partitioning=False)
         return pl.read_csv(read_text(path).encode(), infer_schema=False)
+    except FileNotFoundError:
+        raise UserFileError(f"no table at {path}: there is no such file, check the path") from None
+    except OSError as error:
+        raise UserFileError(f"{path} cannot be read: {error.strerror or error}") from None
     except pl.exceptions.PolarsError as error:
         kind = "Parquet" if path.suffix == ".parquet" else "CSV"
         raise UserFileError(f"{path} cannot be read as {kind}: {str(error).splitlines()[0]}") from None

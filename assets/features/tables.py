@@ -72,12 +72,8 @@ def _read(path: Path) -> pl.DataFrame:
         raise FeaturesError(f"{path}: a table is read from .csv or .parquet, not {path.suffix or 'a file without an ending'}")
     try:
         return read_table(path)
-    except FileNotFoundError:
-        raise FeaturesError(f"no table at {path}: check the path") from None
     except UserError as error:
         raise FeaturesError(str(error)) from None
-    except OSError as error:
-        raise FeaturesError(f"{path} cannot be read: {error.strerror or error}") from None
 
 
 def _times(path: Path, table: pl.DataFrame, time: str, unit: TimeUnit | None) -> pl.Series:

@@ -64,7 +64,7 @@ def _drawn(delay: Delay, random: np.random.Generator) -> Floats:
 def _recorded(path: Path, _state: tuple[int, int]) -> Floats:
     try:
         table = read_table(path)
-    except (OSError, UserError) as error:
+    except UserError as error:
         raise FillsError(f"{path}: no recording of delays can be read there ({error}): correct trading.delays") from None
     if "ms" not in table.columns and table.width != 1:
         raise FillsError(f"{path}: a recording of delays has one column, or one called ms; this one has {', '.join(table.columns)}")

@@ -52,12 +52,8 @@ def read_log(path: Path, market: Market) -> pl.DataFrame:
     """
     try:
         raw = read_table(path)
-    except FileNotFoundError:
-        raise LogError(f"{path}: there is no such file") from None
     except UserError as error:
         raise LogError(str(error)) from None
-    except OSError as error:
-        raise LogError(f"{path} cannot be read: {error.strerror or error}") from None
     where = path.name
     unknown = [name for name in raw.columns if name not in (*REQUIRED, *OPTIONAL)]
     missing = [name for name in REQUIRED if name not in raw.columns]
